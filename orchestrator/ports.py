@@ -1,0 +1,399 @@
+"""What the engine and the bot need from outside: the store, the scheduler, the agents, the clock.
+
+Nothing above these protocols knows which database or scheduler is behind them. One contract
+suite runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from orchestrator.events import (
+    ApprovalId,
+    ApprovalRequested,
+    ApprovalResolved,
+    Body,
+    Json,
+    Line,
+    ModelAnswered,
+    OutputSentBack,
+    RunCreated,
+    RunEvent,
+    RunId,
+    RunSettings,
+    RunStatus,
+    ToolReturned,
+    TurnRecord,
+    Usage,
+)
+
+
+class Clock(Protocol):
+    """Time. The database's clock where processes must agree; tests bring their own."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+# ── the log ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `accept` did with a turn."""
+
+    run_id: RunId
+    duplicate: bool  # the inbox key was there before; `run_id` is the run it made then
+    queued_behind: int  # runs of the conversation that end first; 0: it started at once
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did."""
+
+    events: tuple[RunEvent, ...]
+    started: RunId | None = None  # the next queued run of the conversation, started by a RunEnded
+
+
+class Log(Protocol):
+    """The append-only log of every run, with what must commit together with it."""
+
+    async def accept(self, run_id: RunId, created: RunCreated) -> Accepted:
+        """Store the inbox row (`created.turn.key`), the run with its first event, its place in the conversation.
+
+        If no run of the conversation is unfinished, `RunStarted` is appended in the same transaction.
+        """
+        ...
+
+    async def append(
+        self,
+        run_id: RunId,
+        bodies: Sequence[Body],
+        *,
+        epoch: int | None,
+        expected_seq: int | None = None,
+        status: RunStatus | None = None,
+    ) -> Appended:
+        """Append facts and what they change in the read models, in one transaction.
+
+        Args:
+            epoch: the owner's; None for a fact from outside.
+            expected_seq: the last sequence number the caller has folded; None: append wherever the log stands.
+            status: the run's status after these events, by fold; None leaves it.
+
+        Raises:
+            Conflict: the log is longer than `expected_seq`.
+            Fenced: `epoch` is not the run's.
+            NotFound: no such run.
+        """
+        ...
+
+    async def events(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
+        """The run's events with `seq > after`, in order; empty for an unknown run.
+
+        Raises:
+            UnknownEvent: the log holds something this program cannot read.
+        """
+        ...
+
+    async def claim(self, run_id: RunId) -> int | None:
+        """Make this process the run's owner and raise its epoch.
+
+        Returns:
+            The new epoch, or None while another living process owns the run, or it has ended.
+        """
+        ...
+
+    async def release(self, run_id: RunId, epoch: int) -> None:
+        """Give the run up: any process may claim it."""
+        ...
+
+    async def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        """Last sequence number of each run: how a process notices facts that another one appended."""
+        ...
+
+    async def save_definition(self, digest: str, definition: Json) -> None:
+        """Keep a workflow's definition under its digest."""
+        ...
+
+    async def definition(self, digest: str) -> Json:
+        """Raises NotFound."""
+        ...
+
+    async def put_blob(self, content: bytes) -> str:
+        """Keep bytes; returns their SHA-256 in hex."""
+        ...
+
+    async def blob(self, sha256: str) -> bytes:
+        """Raises NotFound."""
+        ...
+
+
+# ── read models ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in lists."""
+
+    id: RunId
+    conversation_id: str
+    position: int  # of its turn in the conversation, from 1
+    workflow: str
+    status: RunStatus
+    created_at: datetime
+    ended_at: datetime | None
+    seq: int
+    text: str  # the turn's first 200 characters
+    who: str  # person key of the requester
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """An approval, waiting or resolved."""
+
+    run_id: RunId
+    conversation_id: str
+    asked: ApprovalRequested
+    resolved: ApprovalResolved | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A run to wake."""
+
+    run_id: RunId
+    at: datetime
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `next` is the cursor of the following one."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+class Views(Protocol):
+    """Lists, answered from tables that are written together with the log."""
+
+    async def run(self, run_id: RunId) -> RunRow | None:
+        """One run."""
+        ...
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        conversation_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[RunRow]:
+        """Runs, newest first."""
+        ...
+
+    async def unfinished(self, conversation_id: str) -> list[RunRow]:
+        """Runs of a conversation that have not ended, in order of position."""
+        ...
+
+    async def waiting(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApprovalRow]:
+        """Approvals that nobody has decided, oldest first."""
+        ...
+
+    async def approval(self, approval_id: ApprovalId) -> ApprovalRow | None:
+        """One approval."""
+        ...
+
+    async def exchanges(self, conversation_id: str, *, before: int, limit: int) -> list[Line]:
+        """The last `limit` turns with position < `before` and their answers, oldest first: person, bot, person, bot, …"""
+        ...
+
+    async def due(self, *, until: datetime) -> list[Due]:
+        """Timers (expiry of approvals, retries) at or before `until`."""
+        ...
+
+    async def to_wake(self) -> list[RunId]:
+        """Runs that are neither ended nor queued, not owned by another living process, and not merely waiting.
+
+        Asked at start and by the sweep. A run waiting for an approval is in it only if a fact came after
+        its owner last looked, or its timer is due.
+        """
+        ...
+
+    async def usage_since(self, since: datetime) -> dict[str, Usage]:
+        """Usage by agent's model ("provider:model") since a time."""
+        ...
+
+
+# ── deliveries ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a conversation was last shown of one card."""
+
+    card_id: str
+    run_id: RunId
+    conversation_id: str
+    digest: str  # of the card last shown, or about to be
+    state: Literal["intent", "shown", "gone", "refused"]
+    nonce: str
+    message: Json | None  # MessageRef, once known
+
+
+class Deliveries(Protocol):
+    """The outbox's memory: an intent is committed before each post."""
+
+    async def deliveries(self, run_id: RunId) -> dict[str, Delivery]:
+        """By card id."""
+        ...
+
+    async def save_delivery(self, delivery: Delivery) -> None:
+        """Insert or replace by card id."""
+        ...
+
+    async def undelivered(self) -> list[RunId]:
+        """Runs whose log is longer than what the outbox last presented (`presented`)."""
+        ...
+
+    async def presented(self, run_id: RunId, seq: int) -> None:
+        """Everything up to `seq` has been shown."""
+        ...
+
+
+class ChannelSettings(Protocol):
+    """Settings of a channel, changed from chat."""
+
+    async def settings(self, channel_key: str) -> dict[str, Any]:
+        """What was set for this channel; empty: nothing."""
+        ...
+
+    async def change_settings(self, channel_key: str, changes: Mapping[str, Any]) -> None:
+        """Set each key; None removes it."""
+        ...
+
+
+class Store(Log, Views, Deliveries, ChannelSettings, Protocol):
+    """One database behind all four."""
+
+    async def close(self) -> None:
+        """Commit what is under way and close every connection."""
+        ...
+
+
+# ── scheduler ────────────────────────────────────────────────────────────────────────────────
+
+Advance = Callable[[RunId], Awaitable[None]]
+
+
+class Scheduler(Protocol):
+    """Calls `advance`: soon or at a time; at least once; never two at a time for one run.
+
+    A wake that arrives while `advance` works leads to another call after it.
+    """
+
+    async def wake(self, run_id: RunId, at: datetime | None = None) -> None:
+        """Call advance(run_id) soon, or at a time."""
+        ...
+
+    async def run(self, advance: Advance) -> None:
+        """Work until cancelled. Timers and unfinished runs are taken from the store at the start."""
+        ...
+
+
+# ── agents ───────────────────────────────────────────────────────────────────────────────────
+
+Recorded = ModelAnswered | ToolReturned | OutputSentBack
+
+
+@dataclass(frozen=True, slots=True)
+class StepInput:
+    """All that an agent's step may know."""
+
+    run_id: RunId
+    node: str
+    visit: int
+    attempt: int
+    agent: str  # name of the AgentSpec
+    turn: TurnRecord
+    exchanges: tuple[Line, ...]  # the conversation so far, oldest first
+    settings: RunSettings
+    outputs: Mapping[str, Json]  # node → its latest output (brief, plan, draft, review as JSON)
+    comments: tuple[str, ...] = ()  # what people asked to change, oldest first
+    steering: tuple[str, ...] = ()  # messages given while the run works, oldest first
+    recorded: tuple[Recorded, ...] = ()  # what this attempt did before a crash
+    previous_reviews: tuple[Json, ...] = ()  # earlier reviews of this run, oldest first
+
+
+class StepSink(Protocol):
+    """Where a step tells what happens inside it."""
+
+    async def record(self, *bodies: Body) -> None:
+        """Append facts; returns when they are durable.
+
+        Raises:
+            Fenced: the run is somebody else's; end at once.
+        """
+        ...
+
+    def doing(self, text: str) -> None:
+        """What the agent does now, for people to see. May be lost."""
+        ...
+
+    def steering(self) -> tuple[str, ...]:
+        """Messages for the agents that arrived so far, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """An agent in lists."""
+
+    name: str
+    title: str
+    capabilities: tuple[str, ...]
+    model: str  # "provider:model", or "rules"
+    tools: tuple[str, ...]
+
+
+class Agents(Protocol):
+    """The agents a run can call."""
+
+    def names(self) -> Sequence[str]:
+        """Names of all agents."""
+        ...
+
+    def infos(self) -> Sequence[AgentInfo]:
+        """For lists."""
+        ...
+
+    async def run(self, step: StepInput, sink: StepSink) -> Json:
+        """Work on one step until its output is there.
+
+        Returns:
+            The artifact as JSON.
+
+        Raises:
+            StepError: it could not be done.
+        """
+        ...
+
+
+# ── news on the way to views ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something followers may want to know; may be lost, the log is the truth."""
+
+    run_id: RunId
+    seq: int  # the log is at least this long
+    doing: Mapping[str, str] = field(default_factory=dict[str, str])  # node → what it does now
