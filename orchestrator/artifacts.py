@@ -107,6 +107,12 @@ class Review(Artifact):
     verdict: Literal["accept", "revise"]
 
 
+class Reviewed(Review):
+    """A review as the log keeps it; `repeated` is worked out by us, not by the model."""
+
+    repeated: bool = False  # nothing but findings that an earlier review of this run had
+
+
 class Answer(Artifact):
     """What the person gets at the end."""
 
