@@ -311,6 +311,7 @@ class ApprovalRequested(Fact):
     node: str
     visit: int
     approval_id: ApprovalId
+    of: str  # the node whose output is asked about, and which an edit replaces
     title: str
     body: str
     arguments: Json  # what is asked about: a plan

@@ -35,7 +35,13 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
 }
-FUNCTIONS: dict[str, Callable[..., Any]] = {"len": len, "min": min, "max": max, "abs": abs, "lower": lambda s: str(s).lower()}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "len": len,
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "lower": lambda s: str(s).lower(),
+}
 _ALLOWED = (
     ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp,
     ast.Call, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Constant, ast.List, ast.Tuple, ast.keyword,
@@ -76,7 +82,9 @@ def holds(text: str, variables: Mapping[str, Any]) -> bool:
         ExpressionError: something in it is missing or does not fit together.
     """
     tree = _parse(text)
-    evaluator = simpleeval.EvalWithCompoundTypes(operators=OPERATORS, functions=FUNCTIONS, names=dict(variables))
+    evaluator = simpleeval.EvalWithCompoundTypes(
+        operators=OPERATORS, functions=FUNCTIONS, names=dict(variables)
+    )
     try:
         return bool(evaluator.eval(text, previously_parsed=tree.body))
     except ZeroDivisionError as error:

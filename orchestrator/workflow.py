@@ -87,9 +87,7 @@ class ErrorHandlerNode(NodeBase):
     agent: str | None = None
 
 
-Node = Annotated[
-    AgentNode | DecisionNode | ApprovalNode | ErrorHandlerNode, Field(discriminator="kind")
-]
+Node = Annotated[AgentNode | DecisionNode | ApprovalNode | ErrorHandlerNode, Field(discriminator="kind")]
 
 
 class Edge(Part):
@@ -103,8 +101,8 @@ class Edge(Part):
 
     @property
     def key(self) -> str:
-        """Identifies the edge among those of its workflow."""
-        return f"{self.source}>{self.target}:{self.on}:{self.when or ''}"
+        """Under which its uses are counted: edges between the same two nodes share a count."""
+        return f"{self.source}>{self.target}"
 
 
 class Answers(Part):
@@ -175,7 +173,9 @@ class Workflow(Part):
                 yield Flaw(("nodes", name, "of"), f"there is no node {node.of!r}; nodes are {_list(names)}")
             agent = node.agent if isinstance(node, AgentNode | ErrorHandlerNode) else None
             if agent is not None and agents is not None and agent not in agents:
-                yield Flaw(("nodes", name, "agent"), f"there is no agent {agent!r}; agents are {_list(agents)}")
+                yield Flaw(
+                    ("nodes", name, "agent"), f"there is no agent {agent!r}; agents are {_list(agents)}"
+                )
         yield from self._edge_problems(names)
         yield from self._loop_problems(names)
         if self.answer is not None:
@@ -195,8 +195,11 @@ class Workflow(Part):
                     yield Flaw(("edges", i, "when"), message)
             node = self.nodes.get(edge.source)
             if edge.on in ("changes", "rejected") and node is not None and node.kind != "approval":
-                yield Flaw(("edges", i, "on"), f"only an approval node has edges 'on: {edge.on}'; "
-                           f"{edge.source!r} is of kind {node.kind!r}")
+                yield Flaw(
+                    ("edges", i, "on"),
+                    f"only an approval node has edges 'on: {edge.on}'; "
+                    f"{edge.source!r} is of kind {node.kind!r}",
+                )
         reached = self._reached(names)
         for name in self.nodes:
             if name not in reached:
@@ -232,8 +235,10 @@ class Workflow(Part):
             left -= loose
         if left:
             index = next(i for i, e in free if e.source in left and e.target in left)
-            yield Flaw(("edges", index), f"the loop through {_list(left)} never ends: "
-                       "set max_visits on the edge that closes it")
+            yield Flaw(
+                ("edges", index),
+                f"the loop through {_list(left)} never ends: set max_visits on the edge that closes it",
+            )
 
 
 def _list(names: set[str] | frozenset[str]) -> str:

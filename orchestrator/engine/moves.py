@@ -1,0 +1,226 @@
+"""What a run does next. Pure: the same workflow, state and time give the same moves.
+
+`moves` looks at what has ended and what people said, and names at most a few moves; the loop
+turns each into events. Nothing here performs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from orchestrator import expressions
+from orchestrator.engine.state import Approval, Finished, NodeState, RunState
+from orchestrator.events import Problem
+from orchestrator.workflow import ApprovalNode, DecisionNode, Edge, Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a node's work, or its next attempt."""
+
+    node: str
+    visit: int
+    attempt: int
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put a question to people (or answer it by policy)."""
+
+    node: str
+    visit: int
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Let a decision node choose."""
+
+    node: str
+    visit: int
+    after: tuple[str, ...]
+    to: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Take note of a decision, or that time ran out."""
+
+    approval: Approval
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetPaused:
+    """Start no new steps, or start them again."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End the run."""
+
+    status: Literal["completed", "failed", "rejected", "stopped", "expired"]
+    reason: str = ""
+    problem: Problem | None = None
+
+
+Move = Start | Ask | Branch | Resolve | SetPaused | Finish
+
+
+def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
+    """What to do now; empty when the run works, waits or has ended.
+
+    Args:
+        workflow: the definition that the run began with.
+        state: the fold of the run's log.
+        now: aware, UTC.
+    """
+    if state.ended is not None:
+        return []
+    if state.stop is not None:  # reaches queued runs too
+        return [Finish("stopped", reason=_stopped_by(state))]
+    if state.started_at is None:
+        return []
+    if state.pause_wanted != state.paused:
+        return [SetPaused(state.pause_wanted)]
+    settled: list[Move] = [
+        Resolve(a, expired=a.decision is None)
+        for a in state.approvals.values()
+        if a.resolved is None and (a.decision is not None or a.asked.expires_at <= now)
+    ]
+    if settled or state.paused:
+        return settled
+    if not state.nodes and not state.frontier:
+        return [_enter(workflow, state, workflow.first, ())]
+    return _onward(workflow, state, now)
+
+
+def next_time(state: RunState) -> datetime | None:
+    """When something is due although nobody does anything: an expiry, a retry."""
+    if state.ended is not None:
+        return None
+    times = [a.asked.expires_at for a in state.open_approvals()]
+    if not state.paused:
+        times += [n.retry_at for n in state.nodes.values() if n.status == "retrying" and n.retry_at]
+    return min(times, default=None)
+
+
+def variables(workflow: Workflow, state: RunState) -> dict[str, Any]:
+    """What conditions can read: each node's latest output, `visits`, `policies`, `inputs`."""
+    names: dict[str, Any] = {node: outputs[-1] for node, outputs in state.outputs.items() if outputs}
+    visits: Mapping[str, int] = {name: node.visit for name, node in state.nodes.items()}
+    names["visits"] = {name: visits.get(name, 0) for name in workflow.nodes}
+    names["policies"] = workflow.policies.model_dump()
+    names["inputs"] = {**state.created.turn.context, "text": state.created.turn.text}
+    return names
+
+
+def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
+    if len(state.steps) >= workflow.policies.max_steps:
+        return [
+            _failed(
+                f"more than {workflow.policies.max_steps} steps: raise policies.max_steps in the workflow"
+            )
+        ]
+    if state.model_calls >= workflow.policies.max_model_calls and state.frontier:
+        return [_failed(f"more than {workflow.policies.max_model_calls} model calls: "
+                        "raise policies.max_model_calls in the workflow")]  # fmt: skip
+    found: list[Move] = []
+    for ended in state.frontier:
+        move = _after(workflow, state, ended)
+        if isinstance(move, Finish):
+            return [move]
+        if move is not None:
+            found.append(move)
+    for name, node in state.nodes.items():
+        if node.status == "retrying" and node.retry_at is not None and node.retry_at <= now:
+            found.append(Start(name, node.visit, node.attempt + 1, ()))
+    if found or any(n.status in ("working", "asking", "retrying") for n in state.nodes.values()):
+        return found
+    return [Finish("completed")]
+
+
+def _after(workflow: Workflow, state: RunState, ended: Finished) -> Move | None:
+    """The move that a finished node leads to; None where its branch ends."""
+    if ended.to is not None:
+        return _enter(workflow, state, ended.to, (ended.node,)) if ended.to else None
+    if ended.outcome == "expired":
+        return Finish("expired", reason="nobody decided in time")
+    try:
+        edge = _edge(workflow, state, ended.node, ended.outcome)
+        if edge is not None:
+            return _enter(workflow, state, edge.target, (ended.node,))
+    except expressions.ExpressionError as error:
+        return _failed(f"node {ended.node!r}: {error}")
+    node = state.nodes.get(ended.node)
+    if ended.outcome == "error":
+        problem = node.problem if node else None
+        return Finish("failed", problem=problem or Problem(kind="engine", message=f"{ended.node} failed"))
+    if ended.outcome == "rejected":
+        return Finish("rejected", reason=_rejected_by(state, ended.node))
+    if ended.outcome == "changes":
+        return Finish("rejected", reason="changes were asked for too often, or the workflow has no way back")
+    return None
+
+
+def _edge(workflow: Workflow, state: RunState, node: str, outcome: str) -> Edge | None:
+    """The first outgoing edge that fits; None: the branch ends here."""
+    names: dict[str, Any] | None = None
+    for edge in workflow.outgoing.get(node, ()):
+        if edge.on != outcome:
+            continue
+        if edge.max_visits is not None and state.edges.get(edge.key, 0) >= edge.max_visits:
+            continue
+        if edge.when is None:
+            return edge
+        names = names if names is not None else variables(workflow, state)
+        if expressions.holds(edge.when, names):
+            return edge
+    return None
+
+
+def _enter(workflow: Workflow, state: RunState, name: str, after: tuple[str, ...]) -> Move:
+    node = workflow.nodes[name]
+    before: NodeState | None = state.nodes.get(name)
+    visit = before.visit + 1 if before else 1
+    if isinstance(node, DecisionNode):
+        try:
+            edge = _edge(workflow, state, name, "success")
+        except expressions.ExpressionError as error:
+            return _failed(f"node {name!r}: {error}")
+        return Branch(
+            name, visit, after, to=edge.target if edge else "", why=(edge.when if edge else None) or ""
+        )
+    if isinstance(node, ApprovalNode):
+        if state.latest(node.of) is None:
+            return _failed(f"node {name!r} asks about {node.of!r}, which has no output yet")
+        return Ask(name, visit, after)
+    return Start(name, visit, 1, after)
+
+
+def _failed(message: str) -> Finish:
+    return Finish("failed", problem=Problem(kind="engine", message=message))
+
+
+def _stopped_by(state: RunState) -> str:
+    assert state.stop is not None
+    reason = f": {state.stop.reason}" if state.stop.reason else ""
+    return f"stopped by {state.stop.who.name}{reason}"
+
+
+def _rejected_by(state: RunState, node: str) -> str:
+    for approval in reversed(tuple(state.approvals.values())):
+        if approval.asked.node == node and approval.resolved is not None:
+            resolved = approval.resolved
+            comment = f": {resolved.comment}" if resolved.comment else ""
+            if resolved.outcome == "expired":
+                return "nobody decided in time"
+            return f"rejected by {resolved.who.name if resolved.who else 'policy'}{comment}"
+    return "rejected"

@@ -1,0 +1,27 @@
+"""Ids: short enough to type, long enough never to meet twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+
+from orchestrator.events import ApprovalId, Json, RunId
+
+_LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # none that look alike
+
+
+def new_run_id() -> RunId:
+    """A run's id, e.g. `r7k2mq4xbn3t` (58 bits)."""
+    return RunId("r" + "".join(secrets.choice(_LETTERS) for _ in range(12)))
+
+
+def approval_id(run_id: RunId, node: str, visit: int) -> ApprovalId:
+    """The id of a node's approval; the same question has the same id after any restart."""
+    return ApprovalId(f"{run_id}-{node}-{visit}")
+
+
+def digest(arguments: Json) -> str:
+    """SHA-256 of the canonical JSON: seals what was shown to people."""
+    canonical = json.dumps(arguments, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,250 @@
+"""The façade of the core: start, steer, decide, stop, pause, resume, follow. Every entrance goes through it.
+
+Facts from outside are appended here, by any process that has the store; the process that owns
+the run notices them. Nothing here knows chat platforms or HTTP.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+
+from orchestrator import approvals
+from orchestrator.bus import Bus, Flag
+from orchestrator.engine.state import Approval, RunState, fold
+from orchestrator.errors import NotFound, Refused
+from orchestrator.events import (
+    ENDED,
+    ApprovalId,
+    Body,
+    DecisionGiven,
+    DecisionKind,
+    Engine,
+    Json,
+    PauseRequested,
+    ResumeRequested,
+    RunCreated,
+    RunEvent,
+    RunId,
+    RunSettings,
+    Steered,
+    StopRequested,
+    TurnRecord,
+    Who,
+)
+from orchestrator.ids import new_run_id
+from orchestrator.ports import Accepted, Agents, News, Scheduler, Store
+from orchestrator.workflow import Workflow
+
+FOLLOW_POLL_S = 0.5  # a follower notices what other processes appended within this time
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What came of a decision."""
+
+    counted: bool  # this very decision is the one that counts
+    approval: Approval  # with the decision or resolution that counts
+    run_id: RunId
+
+
+class Service:
+    """The core, for chat, HTTP, terminal and console alike."""
+
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        agents: Agents,
+        workflows: Mapping[str, Workflow],
+        bus: Bus,
+        engine: Engine,
+    ) -> None:
+        self.store = store
+        self.agents = agents
+        self.workflows = workflows
+        self.bus = bus
+        self._scheduler = scheduler
+        self._engine: Engine = engine
+        self._saved: set[str] = set()
+
+    def workflow(self, name: str) -> Workflow:
+        """A definition by name.
+
+        Raises:
+            NotFound: names the nearest one there is.
+        """
+        found = self.workflows.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self.workflows, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self.workflows))}"
+            raise NotFound(f"there is no workflow {name!r}; {hint}")
+        return found
+
+    async def start(
+        self,
+        *,
+        conversation_id: str,
+        turn: TurnRecord,
+        workflow: str = "quartet",
+        settings: RunSettings | None = None,
+    ) -> Accepted:
+        """Make a run of a turn; it begins at once, or after the conversation's unfinished runs.
+
+        The turn's key is the idempotency key: the same key again gives the same run.
+
+        Raises:
+            NotFound: no such workflow.
+        """
+        definition = self.workflow(workflow)
+        if definition.digest not in self._saved:
+            await self.store.save_definition(
+                definition.digest, definition.model_dump(mode="json", by_alias=True)
+            )
+            self._saved.add(definition.digest)
+        created = RunCreated(
+            conversation_id=conversation_id,
+            workflow=definition.name,
+            workflow_version=definition.version,
+            workflow_digest=definition.digest,
+            engine=self._engine,
+            turn=turn,
+            settings=settings or RunSettings(),
+        )
+        accepted = await self.store.accept(new_run_id(), created)
+        if not accepted.duplicate:
+            self.bus.publish(News(accepted.run_id, 1))
+            if accepted.queued_behind == 0:
+                await self._scheduler.wake(accepted.run_id)
+        return accepted
+
+    async def state(self, run_id: RunId) -> RunState:
+        """The fold of a run's log.
+
+        Raises:
+            NotFound: no such run.
+        """
+        state = fold(await self.store.events(run_id))
+        if state is None:
+            raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
+        return state
+
+    async def decide(
+        self,
+        approval_id: ApprovalId,
+        *,
+        decision: DecisionKind,
+        who: Who,
+        groups: Collection[str] = (),
+        comment: str = "",
+        edited: Json | None = None,
+        digest: str = "",
+    ) -> Decided:
+        """Record a decision. The first that fits counts; a later one changes nothing and is told so.
+
+        Raises:
+            NotFound: no such approval.
+            Refused: this person may not decide, or what was edited is not valid. Nothing is recorded.
+        """
+        row = await self.store.approval(approval_id)
+        if row is None:
+            raise NotFound(f"there is no approval {approval_id!r}")
+        state = await self.state(row.run_id)
+        approval = state.approvals[approval_id]
+        refusal = approvals.may_decide(
+            approval.asked, person=who.key, groups=groups, requester=state.created.turn.who.key
+        )
+        if refusal:
+            raise Refused(refusal)
+        if digest and digest != approval.asked.digest:
+            raise Refused("What you saw is not what is asked now; look at the card again.")
+        if decision == "edit" and edited is None:
+            raise Refused("An edit needs the edited text.")
+        if approval.decision is not None or approval.resolved is not None or state.ended is not None:
+            await self.fact(row.run_id, self._decision(approval_id, decision, who, comment, edited, digest))
+            return Decided(counted=False, approval=approval, run_id=row.run_id)
+        fact = self._decision(approval_id, decision, who, comment, edited, digest)
+        seq = await self.fact(row.run_id, fact)
+        after = fold(e for e in await self.store.events(row.run_id) if e.seq <= seq)
+        assert after is not None
+        approval = after.approvals[approval_id]
+        counted = approval.decision == fact and fact not in approval.late
+        return Decided(counted=counted, approval=approval, run_id=row.run_id)
+
+    @staticmethod
+    def _decision(
+        approval_id: ApprovalId,
+        decision: DecisionKind,
+        who: Who,
+        comment: str,
+        edited: Json | None,
+        digest: str,
+    ) -> DecisionGiven:
+        return DecisionGiven(
+            approval_id=approval_id, decision=decision, who=who, comment=comment, edited=edited, digest=digest
+        )
+
+    async def steer(self, run_id: RunId, *, key: str, text: str, who: Who) -> None:
+        """Hand a message to the agents at work.
+
+        Raises:
+            Refused: the run has ended.
+        """
+        await self._control(run_id, Steered(key=key, text=text, who=who))
+
+    async def stop(self, run_id: RunId, *, who: Who, reason: str = "") -> None:
+        """End a run now; a queued one ends before it began.
+
+        Raises:
+            NotFound: no such run.
+            Refused: it has ended already.
+        """
+        await self._control(run_id, StopRequested(who=who, reason=reason))
+
+    async def pause(self, run_id: RunId, *, who: Who) -> None:
+        """Start no new steps. Raises NotFound, Refused."""
+        await self._control(run_id, PauseRequested(who=who))
+
+    async def resume(self, run_id: RunId, *, who: Who) -> None:
+        """Go on. Raises NotFound, Refused."""
+        await self._control(run_id, ResumeRequested(who=who))
+
+    async def _control(self, run_id: RunId, body: Body) -> None:
+        row = await self.store.run(run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
+        if row.status in ENDED:
+            raise Refused(f"run {run_id} has ended already ({row.status})")
+        await self.fact(run_id, body)
+
+    async def fact(self, run_id: RunId, body: Body) -> int:
+        """Append a fact from outside and wake the run. Returns its sequence number."""
+        appended = await self.store.append(run_id, [body], epoch=None)
+        seq = appended.events[-1].seq
+        self.bus.publish(News(run_id, seq))
+        await self._scheduler.wake(run_id)
+        return seq
+
+    async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncIterator[RunEvent]:
+        """The run's events with `seq > after`: those there are, then live, until the run has ended.
+
+        Raises:
+            NotFound: no such run.
+        """
+        flag = Flag()
+        deaf = self.bus.listen(flag.set, run_id)
+        try:
+            row = await self.store.run(run_id)
+            if row is None:
+                raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
+            while True:
+                for event in await self.store.events(run_id, after=after):
+                    after = event.seq
+                    yield event
+                row = await self.store.run(run_id)
+                if row is None or (row.status in ENDED and row.seq <= after):
+                    return
+                await flag.wait(FOLLOW_POLL_S)
+        finally:
+            deaf()
