@@ -305,6 +305,7 @@ class Limits(Value):
     button_label: int
     messages: int = 3  # more than this for one card: attach the whole text as a file
     file_bytes: int = 20_000_000  # attachments larger than this are refused
+    edit_interval_s: float = 1.0  # a card is not edited more often; the newest version wins
 
 
 # ── the two sides of the seam ────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ OrchestratorError
 ├── UnknownEvent         the log holds a type or version this program does not know
 ├── NotFound             no such run, approval, workflow or agent
 ├── Refused              asked for something the run's state does not allow; says why
+├── StoreFailed          the database cannot be opened, read or written; says what to do
 └── StepError            a step could not end well (becomes `StepFailed`)
     ├── ModelRefused     wrong key, no credit, unknown model: trying again is no use
     ├── ModelUnavailable the provider did not answer in spite of retries
@@ -39,6 +40,10 @@ class NotFound(OrchestratorError):
 
 class Refused(OrchestratorError):
     """The state does not allow this; the message says what does."""
+
+
+class StoreFailed(OrchestratorError):
+    """The database cannot be opened, read or written."""
 
 
 class StepError(OrchestratorError):

@@ -69,6 +69,10 @@ class Log(Protocol):
         """
         ...
 
+    async def known(self, key: str) -> RunId | None:
+        """The run that the message with this inbox key made, or was handed to (`Steered`); None: never seen."""
+        ...
+
     async def append(
         self,
         run_id: RunId,
@@ -108,8 +112,13 @@ class Log(Protocol):
         """
         ...
 
-    async def release(self, run_id: RunId, epoch: int) -> None:
-        """Give the run up: any process may claim it."""
+    async def release(self, run_id: RunId, epoch: int, *, seen: int | None = None) -> None:
+        """Give the run up: any process may claim it.
+
+        Args:
+            seen: the last sequence number that was folded, when nothing is left to do for the log so far:
+                the run rests until a later fact or a timer. None (a failure, a shutdown): it is woken again.
+        """
         ...
 
     async def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pydantic import ValidationError
+
 from orchestrator.artifacts import Answer, Draft, ResearchBrief, Review
 from orchestrator.engine.state import RunState
 from orchestrator.merge import merge
@@ -18,11 +20,15 @@ def answer_of(workflow: Workflow, state: RunState) -> Answer:
         return Answer(body=_last_output(state))
     review = state.latest(parts.review) if parts.review else None
     brief = state.latest(parts.brief) if parts.brief else None
-    return merge(
-        Draft.model_validate(draft),
-        Review.model_validate({k: v for k, v in review.items() if k != "repeated"}) if review else None,
-        ResearchBrief.model_validate(brief) if brief else None,
-    )
+    try:
+        return merge(
+            Draft.model_validate(draft),
+            Review.model_validate({k: v for k, v in review.items() if k != "repeated"}) if review else None,
+            ResearchBrief.model_validate(brief) if brief else None,
+        )
+    except ValidationError:
+        # A workflow of one's own may name nodes that put out something else; show what there is.
+        return Answer(body=_last_output(state))
 
 
 def _last_output(state: RunState) -> str:

@@ -10,42 +10,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
-from orchestrator import approvals
 from orchestrator.bus import Bus, Flag
-from orchestrator.engine.answer import answer_of
-from orchestrator.engine.moves import Ask, Branch, Finish, Move, Resolve, SetPaused, Start, moves, next_time
-from orchestrator.engine.state import Approval, RunState, apply, fold
+from orchestrator.engine.facts import facts
+from orchestrator.engine.moves import moves, next_time
+from orchestrator.engine.state import RunState, apply, fold
 from orchestrator.errors import Conflict, Fenced, NotFound, StepError
 from orchestrator.events import (
-    ApprovalResolved,
     Body,
-    BranchTaken,
     Json,
     Line,
     Problem,
-    RunEnded,
     RunEvent,
     RunId,
-    RunPaused,
-    RunResumed,
     StepEnded,
     StepFailed,
-    StepStarted,
-    Who,
 )
 from orchestrator.ports import Agents, Clock, News, Scheduler, StepInput, Store
-from orchestrator.workflow import AgentNode, ApprovalNode, ErrorHandlerNode, Node, Workflow
+from orchestrator.workflow import AgentNode, ErrorHandlerNode, Node, Workflow
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
 EXCHANGES = 6  # turns of the conversation that every agent sees
-POLICY = Who(key="policy:auto", name="automatic")
 
 
 class Engine:
@@ -75,13 +66,15 @@ class Engine:
         if epoch is None:
             return
         journey = Journey(self, run_id, epoch)
+        seen: int | None = None  # unless the journey came to rest, the run is woken again
         try:
             await journey.drive()
+            seen = journey.state.seq
         except Fenced:
             log.warning("another process took the run over", action="run_fenced", run_id=run_id)
         finally:
             await journey.close()
-            await self.store.release(run_id, epoch)
+            await self.store.release(run_id, epoch, seen=seen)
 
 
 class Journey:
@@ -140,7 +133,7 @@ class Journey:
                 bodies, state = self._plan(pending)
                 if not bodies:
                     return
-                # A step in flight writes through the same lock, so it is ended outside of it, before the run's end.
+                # A step in flight writes through the same lock: it is ended outside of it, before the run.
                 ending = dict(self._tasks) if state.ended is not None else {}
                 if not ending:
                     try:
@@ -182,56 +175,9 @@ class Journey:
             add(body)
         while todo := moves(workflow, state, now):
             for move in todo:
-                for body in self._bodies(workflow, state, move, now):
+                for body in facts(workflow, state, move, now):
                     add(body)
         return bodies, state
-
-    def _bodies(self, workflow: Workflow, state: RunState, move: Move, now: datetime) -> list[Body]:
-        match move:
-            case Start(node, visit, attempt, after):
-                return [StepStarted(node=node, visit=visit, attempt=attempt, after=after)]
-            case Branch(node, visit, after, to, why):
-                return [BranchTaken(node=node, visit=visit, after=after, to=to, why=why)]
-            case Ask(name, visit, after):
-                return self._ask(workflow, state, name, visit, after, now)
-            case Resolve(approval, expired):
-                return [_resolved(approval, expired)]
-            case SetPaused(paused):
-                return [RunPaused() if paused else RunResumed()]
-            case Finish(status, reason, problem):
-                answer: Json | None = None
-                if status == "completed":
-                    answer = answer_of(workflow, state).model_dump(mode="json")
-                return [RunEnded(status=status, answer=answer, problem=problem, reason=reason)]
-
-    def _ask(
-        self,
-        workflow: Workflow,
-        state: RunState,
-        name: str,
-        visit: int,
-        after: tuple[str, ...],
-        now: datetime,
-    ) -> list[Body]:
-        node = workflow.nodes[name]
-        assert isinstance(node, ApprovalNode)
-        arguments = state.latest(node.of)
-        assert arguments is not None  # moves checked
-        settings = state.created.settings
-        asked = approvals.request(self.run_id, name, visit, node, arguments, settings, now)
-        bodies: list[Body] = [StepStarted(node=name, visit=visit, attempt=1, after=after), asked]
-        if settings.approvals == "auto":
-            bodies.append(
-                ApprovalResolved(
-                    node=name,
-                    visit=visit,
-                    approval_id=asked.approval_id,
-                    outcome="approve",
-                    who=POLICY,
-                    output=arguments,
-                )
-            )
-        return bodies
 
     async def _absorb(self, events: Sequence[RunEvent]) -> None:
         """Fold what was appended; read what others appended in between."""
@@ -394,32 +340,6 @@ class _Sink:
 
     def steering(self) -> tuple[str, ...]:
         return tuple(s.text for s in self._journey.state.steered)
-
-
-def _resolved(approval: Approval, expired: bool) -> ApprovalResolved:
-    """What a decision, or its absence, means for the run."""
-    asked, decision = approval.asked, approval.decision
-    if expired or decision is None:
-        return ApprovalResolved(
-            node=asked.node,
-            visit=asked.visit,
-            approval_id=asked.approval_id,
-            outcome="expired",
-            output=asked.arguments,
-        )
-    output, changes = asked.arguments, ()
-    if decision.decision == "edit" and decision.edited is not None:
-        output, changes = decision.edited, approvals.difference(asked.arguments, decision.edited)
-    return ApprovalResolved(
-        node=asked.node,
-        visit=asked.visit,
-        approval_id=asked.approval_id,
-        outcome=decision.decision,
-        who=decision.who,
-        comment=decision.comment,
-        output=output,
-        changes=changes,
-    )
 
 
 def _latest(state: RunState) -> dict[str, Json]:

@@ -43,8 +43,8 @@ from orchestrator.events import (
 )
 from orchestrator.ports import Recorded
 
-NodeStatus = Literal["working", "asking", "retrying", "done", "failed"]
 NOTHING = Usage()
+NodeStatus = Literal["working", "asking", "retrying", "done", "failed"]
 Outcome = Literal["success", "error", "changes", "rejected", "expired"]
 
 

@@ -1,0 +1,139 @@
+"""The door of the page: where a request comes from, who it is, signing in and out.
+
+Without a key everyone who reaches the page is the person "you". With one, people sign in with it
+and a name of their own, for a cookie that scripts cannot read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from adapters.contract import Person
+from adapters.web import guard, inbound
+from adapters.web.answers import refused
+from adapters.web.asides import SIGNED_IN_FOR, Asides
+from adapters.web.assets import STAMP
+from adapters.web.guard import Doors, SignIn
+from adapters.web.inbound import Refusal
+from adapters.web.outbound import page_html
+
+LOCAL = Person(platform="web", id="local", name="you", is_admin=True)
+COOKIE = "quartet_person"
+WRONG_KEYS = 10  # within a minute
+
+Endpoint = Callable[[Request, Person], Awaitable[Response]]
+
+
+class Entrance:
+    """Lets requests in.
+
+    Args:
+        sign_in: checks keys; None: there is no key.
+        secure_cookie: the page is reached over https.
+    """
+
+    def __init__(self, doors: Doors, asides: Asides, sign_in: SignIn | None, *, secure_cookie: bool) -> None:
+        self._doors = doors
+        self._asides = asides
+        self._sign_in = sign_in
+        self._secure_cookie = secure_cookie
+        self._wrong_keys: deque[float] = deque(maxlen=WRONG_KEYS)  # when they were given
+
+    @property
+    def has_key(self) -> bool:
+        """Whether people sign in."""
+        return self._sign_in is not None
+
+    def guarded(self, endpoint: Endpoint, *, anyone: bool) -> Callable[[Request], Awaitable[Response]]:
+        """Let in who may come in, and put the page's headers on every answer.
+
+        Args:
+            anyone: also people who are not signed in.
+        """
+
+        async def guarded(request: Request) -> Response:
+            response = await self._admitted(request, endpoint, anyone=anyone)
+            for name, value in guard.PAGE_HEADERS.items():
+                response.headers.setdefault(name, value)
+            return response
+
+        return guarded
+
+    async def _admitted(self, request: Request, endpoint: Endpoint, *, anyone: bool) -> Response:
+        refusal = self._doors.refusal(request)
+        if refusal is not None:
+            return refused(request, refusal)
+        person = LOCAL if anyone else await self._person(request)
+        if person is None:
+            if request.method == "GET" and not request.url.path.endswith("/events"):
+                return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
+            return refused(request, Refusal(401, "Sign in first: open the page again."))
+        return await endpoint(request, person)
+
+    async def _person(self, request: Request) -> Person | None:
+        if self._sign_in is None:
+            return LOCAL
+        token = request.cookies.get(COOKIE, "")
+        return await self._asides.signed_in(token, self._sign_in.stamp) if token else None
+
+    async def sign_in_page(self, request: Request, _: Person) -> Response:
+        """Ask for a name and the key."""
+        if self._sign_in is None:
+            return RedirectResponse("/", 303)
+        return self._key_page(_local_path(request.query_params.get("next", "/")))
+
+    def _key_page(self, next_path: str, *, name: str = "", wrong: str = "", status: int = 200) -> Response:
+        html = page_html("sign_in.html", stamp=STAMP, next=next_path, name=name, wrong=wrong)
+        headers = {"retry-after": "60"} if status == 429 else None
+        return HTMLResponse(html, status, headers)
+
+    async def take_key(self, request: Request, _: Person) -> Response:
+        """Check a key; the right one is answered with a cookie."""
+        if self._sign_in is None:
+            return RedirectResponse("/", 303)
+        fields = await guard.read_fields(request)
+        if isinstance(fields, Refusal):
+            return refused(request, fields)
+        next_path = _local_path(fields.get("next", "/"))
+        name = fields.get("name", "")
+        if len(self._wrong_keys) == WRONG_KEYS and monotonic() - self._wrong_keys[0] < 60:
+            wrong = "Too many wrong keys. Wait a minute."
+            return self._key_page(next_path, name=name[:60], wrong=wrong, status=429)
+        key_name = self._sign_in.check(fields.get("key", ""))
+        if key_name is None:
+            self._wrong_keys.append(monotonic())
+            wrong = "That is not the key of this server. It is the value of API_KEY."
+            return self._key_page(next_path, name=name[:60], wrong=wrong, status=401)
+        person = inbound.person_named(name) or inbound.person_named(key_name)
+        if person is None:
+            return self._key_page(next_path, wrong="Give a name, by which others know you.", status=422)
+        token = await self._asides.sign_in(person, self._sign_in.stamp)
+        response = RedirectResponse(next_path, 303)
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=int(SIGNED_IN_FOR.total_seconds()),
+            httponly=True,
+            samesite="strict",
+            secure=self._secure_cookie,
+        )
+        return response
+
+    async def leave(self, request: Request, _: Person) -> Response:
+        """Make the cookie worthless."""
+        await self._asides.sign_out(request.cookies.get(COOKIE, ""))
+        response = RedirectResponse("/sign-in", 303)
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self._secure_cookie)
+        return response
+
+
+def _local_path(path: str) -> str:
+    """Where to go after signing in; never to another site."""
+    ours = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if ours else "/"

@@ -1,0 +1,182 @@
+// The chat page works without this file, through plain forms. With it: messages arrive by themselves,
+// forms are sent without leaving the page, Enter sends, seconds count on.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const main = $("main"), thread = $("thread"), composer = $("composer"), dialog = $("dialog");
+const announce = (text) => { $("announce").textContent = text; };
+const element = (html) => {
+  const template = document.createElement("template");
+  template.innerHTML = html; // made by our own server, which escapes every text in it
+  return template.content.firstElementChild;
+};
+
+// ── what arrives ────────────────────────────────────────────────────────────────────────────
+
+function place(html) {
+  const fresh = element(html), old = $(fresh.id), follow = atEnd();
+  if (old) {
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    for (const open of old.querySelectorAll("details[data-key]")) {
+      const same = [...fresh.querySelectorAll("details[data-key]")].find((d) => d.dataset.key === open.dataset.key);
+      if (same) same.open = open.open;
+    }
+    if (fresh.dataset.says && fresh.dataset.says !== old.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
+    fresh.classList.add("seen");
+    old.replaceWith(fresh);
+    if (focused) {
+      const same = focused.value && [...fresh.querySelectorAll("button")].find((b) => b.value === focused.value);
+      (same || fresh.querySelector("h2"))?.focus({ preventScroll: true });
+    }
+  } else {
+    const later = [...thread.children].find((one) => +one.dataset.position > +fresh.dataset.position);
+    thread.insertBefore(fresh, later || null);
+    if (fresh.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
+  }
+  if (follow || (!old && fresh.classList.contains("turn"))) toEnd();
+  count();
+}
+
+function notice(html) {
+  const fresh = element(html), old = $(fresh.id);
+  if (old) old.replaceWith(fresh); else $("notices").append(fresh);
+}
+
+// On a wide screen the conversation scrolls, on a phone the whole page does.
+const scroller = () => (getComputedStyle(main).overflowY === "visible" ? document.scrollingElement : main);
+const atEnd = () => { const s = scroller(); return s.scrollHeight - s.scrollTop - s.clientHeight < 160; };
+const toEnd = () => { const s = scroller(); s.scrollTop = s.scrollHeight; };
+
+function listen() {
+  const events = new EventSource(main.dataset.events); // the browser resumes it with Last-Event-ID
+  events.addEventListener("message", (event) => place(event.data));
+  events.addEventListener("notice", (event) => notice(event.data));
+  events.addEventListener("listing", (event) => {
+    const focused = document.activeElement?.closest("#listing a")?.getAttribute("href");
+    $("listing").innerHTML = event.data;
+    if (focused) $("listing").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  });
+  events.addEventListener("busy", (event) => {
+    $("busy").textContent = event.data;
+    $("busy").hidden = !event.data;
+  });
+  events.addEventListener("open", () => document.body.classList.remove("away"));
+  events.addEventListener("error", () => {
+    document.body.classList.add("away");
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // refused, not broken
+  });
+}
+
+// ── seconds that count on ───────────────────────────────────────────────────────────────────
+
+function count() {
+  for (const place of document.querySelectorAll("[data-since]")) {
+    const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
+    place.textContent = seconds < 60 ? `${seconds} s`
+      : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+  }
+}
+
+// ── what is sent ────────────────────────────────────────────────────────────────────────────
+
+async function send(form, button) {
+  const body = new FormData(form, button);
+  const response = await fetch(form.action, {
+    method: "POST",
+    headers: { accept: "application/json" },
+    body: form.enctype === "multipart/form-data" ? body : new URLSearchParams(body),
+  });
+  if (!response.headers.get("content-type")?.startsWith("application/json")) {
+    if (response.status === 401) location.reload();
+    throw new Error(`The server answered ${response.status}.`);
+  }
+  return response.json();
+}
+
+function wrongWith(form) {
+  const files = [...form.elements.files.files], most = form.dataset;
+  const text = form.elements.text.value;
+  if (!text.trim() && !files.length) return "Write something first, or attach a file.";
+  if (text.length > +most.mostCharacters)
+    return `Too long: at most ${(+most.mostCharacters).toLocaleString("en")} characters. Attach it as a file instead.`;
+  if (files.length > +most.mostFiles) return `Too many files: at most ${most.mostFiles} with one message.`;
+  const large = files.find((file) => file.size > +most.fileBytes);
+  return large ? `${large.name} is too large: at most ${Math.floor(most.fileBytes / 1e6)} MB for one file.` : "";
+}
+
+function complain(text) {
+  const place = $("composer-wrong");
+  place.textContent = text;
+  place.hidden = !text;
+}
+
+async function sendMessage(form) {
+  const wrong = wrongWith(form);
+  complain(wrong);
+  if (wrong) return form.elements.text.focus();
+  const answer = await send(form);
+  complain(answer.wrong || "");
+  if (answer.go && !thread) return location.assign(answer.go);
+  if (!answer.wrong) {
+    form.elements.text.value = "";
+    form.elements.files.value = "";
+    $("notices").replaceChildren();
+  }
+  form.elements.nonce.value = answer.nonce;
+  form.elements.text.focus();
+}
+
+function showForm(html) {
+  dialog.replaceChildren(element(html));
+  if (!dialog.open) dialog.showModal();
+  (dialog.querySelector("[aria-invalid]") || dialog.querySelector("textarea, input:not([type=hidden])"))?.focus();
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target, button = event.submitter;
+  const ours = form === composer || ["click", "form", "dismiss"].some((kind) => kind in form.dataset);
+  if (!ours) return;
+  event.preventDefault();
+  if (form.dataset.sending) return;
+  form.dataset.sending = "yes";
+  try {
+    if (form === composer) await sendMessage(form);
+    else {
+      const answer = await send(form, button);
+      if (answer.form) showForm(answer.form);
+      else if ("form" in form.dataset) form.closest("dialog") ? dialog.close() : location.assign(answer.go);
+      if ("dismiss" in form.dataset) { form.remove(); composer.elements.text.focus(); }
+    }
+  } catch (error) {
+    const text = `That did not arrive. ${error.message} Try again in a moment.`;
+    if (dialog.open) {
+      const place = dialog.querySelector(".sent-wrong") || dialog.firstElementChild.appendChild(element('<p class="wrong sent-wrong" role="alert"></p>'));
+      place.textContent = text;
+    } else complain(text);
+  } finally {
+    delete form.dataset.sending;
+  }
+});
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("dialog [data-cancel]")) {
+    event.preventDefault();
+    dialog.close();
+  }
+});
+
+if (composer) {
+  composer.elements.text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (matchMedia("(pointer: coarse)").matches) return; // on a phone Enter breaks the line
+    event.preventDefault();
+    composer.requestSubmit();
+  });
+  if (matchMedia("(max-width: 50rem)").matches) document.querySelector(".others").open = false;
+  if (thread) {
+    setInterval(count, 1000);
+    count();
+    if (!location.hash) toEnd();
+    listen();
+  }
+}

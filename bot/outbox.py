@@ -1,0 +1,292 @@
+"""Show what should be seen: compare each run's cards with what was last shown, send the difference.
+
+Cards are a view of the log, so nothing is queued: after a restart, a rate limit or a lost
+edit the comparison alone says what is left to do, and only the newest version is ever sent.
+Before a card is posted its intent is committed; if the outcome of a post is not known, the
+platform is asked (`find`) before anything is posted again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from adapters.contract import Card, ChatAdapter, ConversationRef, MessageRef
+from adapters.errors import (
+    AdapterError,
+    CardRefused,
+    ConversationGone,
+    MessageGone,
+    NotAllowed,
+    PlatformDown,
+    RateLimited,
+)
+from bot.presenter import present
+from orchestrator.bus import Bus
+from orchestrator.engine.state import RunState, apply, fold
+from orchestrator.errors import OrchestratorError
+from orchestrator.events import RunId
+from orchestrator.ports import Delivery, News, Store
+from orchestrator.workflow import Workflow
+
+log = structlog.get_logger(__name__)
+
+KEPT_STATES = 64  # folds kept in memory; others are folded again when their run goes on
+BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between tries when a platform is down
+SWEEP_S = 2.0  # runs that another process advanced are noticed within this time
+_FIRST = {
+    "answer": 0,
+    "error": 0,
+    "approval": 1,
+    "reply": 2,
+    "status": 3,
+}  # nothing waits for a progress edit
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One conversation: its cards are sent by one task, in order."""
+
+    dirty: OrderedDict[RunId, None] = field(default_factory=OrderedDict[RunId, None])
+    task: asyncio.Task[None] | None = None
+    failures: int = 0
+    marked: asyncio.Event = field(default_factory=asyncio.Event)  # something is new
+    edited_at: dict[str, float] = field(default_factory=dict[str, float])  # card id → monotonic seconds
+
+
+class Outbox:
+    """Keeps every conversation's cards up to date.
+
+    Args:
+        store: deliveries and logs.
+        bus: which runs went on.
+        adapters: by platform; conversations of other platforms are not ours.
+        workflow: digest → definition.
+        titles: agent name → what people call it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        adapters: Mapping[str, ChatAdapter],
+        workflow: Callable[[str], Awaitable[Workflow]],
+        titles: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._adapters = adapters
+        self._workflow = workflow
+        self._titles = titles
+        self._lanes: dict[str, _Lane] = {}
+        self._states: OrderedDict[RunId, RunState] = OrderedDict()
+        self._conversations: dict[RunId, str] = {}
+        self._doing: dict[RunId, dict[str, str]] = {}
+        self._shown: dict[RunId, dict[str, Delivery]] = {}
+        self._news: asyncio.Queue[News] = asyncio.Queue()
+        self._foreign: set[RunId] = set()  # shown by another process, or by nobody
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        deaf = self._bus.listen(self._news.put_nowait)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._sweep())
+                while True:
+                    news = await self._news.get()
+                    if news.doing:
+                        self._doing.setdefault(news.run_id, {}).update(news.doing)
+                    await self._mark(group, news.run_id)
+        finally:
+            deaf()
+
+    async def settle(self, run_id: RunId, *, within_s: float = 10.0) -> None:
+        """Wait until all that the run's log holds has been shown, or cannot be."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if run_id not in await self._store.undelivered():
+                return
+            await asyncio.sleep(0.02)
+
+    async def _sweep(self) -> None:
+        """Notice runs whose log went on without news: other processes, the time before a restart."""
+        while True:
+            for run_id in await self._store.undelivered():
+                self._news.put_nowait(News(run_id, 0))
+            await asyncio.sleep(SWEEP_S)
+
+    async def _mark(self, group: asyncio.TaskGroup, run_id: RunId) -> None:
+        if run_id in self._foreign:
+            return
+        conversation = self._conversations.get(run_id)
+        if conversation is None:
+            row = await self._store.run(run_id)
+            if row is None:
+                return
+            conversation = self._conversations[run_id] = row.conversation_id
+        if conversation.split(":", 1)[0] not in self._adapters:
+            self._foreign.add(run_id)
+            self._conversations.pop(run_id, None)
+            return
+        lane = self._lanes.setdefault(conversation, _Lane())
+        lane.dirty[run_id] = None
+        lane.marked.set()
+        if lane.task is None or lane.task.done():
+            lane.task = group.create_task(self._drain(conversation, lane), name=f"outbox:{conversation}")
+
+    async def _drain(self, conversation: str, lane: _Lane) -> None:
+        while lane.dirty:
+            run_id = next(iter(lane.dirty))
+            del lane.dirty[run_id]
+            lane.marked.clear()
+            obey = False  # wait even if something new comes
+            try:
+                pause = await self._show(conversation, lane, run_id)
+                lane.failures = 0
+            except RateLimited as error:
+                obey = True
+                pause = error.retry_after_s
+                lane.dirty[run_id] = None
+            except PlatformDown as error:
+                obey = True
+                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)] * random.uniform(0.8, 1.2)
+                lane.failures += 1
+                lane.dirty[run_id] = None
+                log.warning("the platform is down", action="platform_down", run_id=run_id, error=str(error))
+            except OrchestratorError as error:
+                log.warning("a run cannot be shown", action="present_failed", run_id=run_id, error=str(error))
+                pause = 0.0
+            except Exception:
+                # One broken card must not silence the conversation, nor stop the bot.
+                log.exception("a card could not be sent", action="outbox_broke", run_id=run_id)
+                pause = 0.0
+            if pause > 0 and obey:
+                await asyncio.sleep(pause)
+            elif pause > 0:
+                # A progress edit waits for its time; an approval or an answer does not wait with it.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await lane.marked.wait()
+        self._lanes.pop(conversation, None)
+
+    async def _show(self, conversation: str, lane: _Lane, run_id: RunId) -> float:
+        """Send what differs. Returns seconds to wait before this conversation's next edits."""
+        state = await self._state(run_id)
+        if state is None:
+            return 0.0
+        workflow = await self._workflow(state.created.workflow_digest)
+        doing = self._doing.get(run_id, {})
+        cards = present(workflow, state, titles=self._titles, doing=doing)
+        shown = self._shown.get(run_id)
+        if shown is None:
+            shown = self._shown[run_id] = await self._store.deliveries(run_id)
+        ref = ConversationRef.from_key(conversation)
+        adapter = self._adapters[ref.platform]
+        new = [c for c in cards if c.id not in shown or shown[c.id].state == "intent"]
+        old = sorted((c for c in cards if c not in new), key=lambda c: _FIRST[c.kind])
+        wait = 0.0
+        # Posts keep the order of the conversation; edits go by what matters most.
+        for card in new:
+            await self._post(ref, adapter, run_id, card, shown)
+        for card in old:
+            last = shown[card.id]
+            if last.state != "shown" or last.digest == card_digest(card):
+                continue
+            since = time.monotonic() - lane.edited_at.get(card.id, 0.0)
+            if card.kind == "status" and state.ended is None and since < adapter.limits.edit_interval_s:
+                wait = max(wait, adapter.limits.edit_interval_s - since)
+                lane.dirty[run_id] = None
+                continue
+            await self._edit(adapter, card, last, shown)
+            lane.edited_at[card.id] = time.monotonic()
+        if run_id not in lane.dirty:
+            await self._store.presented(run_id, state.seq)
+            self._forget(run_id, state)
+        return wait
+
+    async def _post(
+        self,
+        ref: ConversationRef,
+        adapter: ChatAdapter,
+        run_id: RunId,
+        card: Card,
+        shown: dict[str, Delivery],
+    ) -> None:
+        digest = card_digest(card)
+        before = shown.get(card.id)
+        nonce = hashlib.sha256(card.id.encode()).hexdigest()[:24]
+        if before is None:
+            intent = Delivery(card.id, run_id, ref.key, digest, "intent", nonce, None)
+            await self._store.save_delivery(intent)
+            shown[card.id] = intent
+        else:  # posted before a crash, or with an unknown outcome: look first
+            found = await adapter.find(ref, card.id)
+            if found is not None:
+                await self._edit(adapter, card, replace(before, message=found.model_dump(mode="json")), shown)
+                return
+        delivery = shown[card.id]
+        try:
+            message = await adapter.post(ref, card, nonce=nonce)
+            delivery = replace(
+                delivery, digest=digest, state="shown", message=message.model_dump(mode="json")
+            )
+        except (CardRefused, NotAllowed, ConversationGone) as error:
+            delivery = replace(delivery, state="refused")
+            log.warning(
+                "a card was refused", action="card_refused", run_id=run_id, card=card.id, error=str(error)
+            )
+        shown[card.id] = delivery
+        await self._store.save_delivery(delivery)
+
+    async def _edit(
+        self, adapter: ChatAdapter, card: Card, last: Delivery, shown: dict[str, Delivery]
+    ) -> None:
+        message = MessageRef.model_validate(last.message)
+        try:
+            message = await adapter.edit(message, card)
+            done = replace(
+                last, digest=card_digest(card), state="shown", message=message.model_dump(mode="json")
+            )
+        except MessageGone:
+            done = replace(last, state="gone")  # a person deleted it: it does not come back
+        except (RateLimited, PlatformDown):
+            raise
+        except AdapterError as error:
+            done = replace(last, state="refused")
+            log.warning("an edit was refused", action="edit_refused", card=card.id, error=str(error))
+        shown[card.id] = done
+        await self._store.save_delivery(done)
+
+    async def _state(self, run_id: RunId) -> RunState | None:
+        state = self._states.pop(run_id, None)
+        events = await self._store.events(run_id, after=state.seq if state else 0)
+        if state is None:
+            state = fold(events)
+        else:
+            for event in events:
+                state = apply(state, event)
+        if state is not None:
+            self._states[run_id] = state
+            while len(self._states) > KEPT_STATES:
+                gone, _ = self._states.popitem(last=False)
+                self._shown.pop(gone, None)
+        return state
+
+    def _forget(self, run_id: RunId, state: RunState) -> None:
+        """Keep nothing in memory of runs that wait for people or have ended."""
+        if state.ended is not None or state.status == "waiting":
+            for memory in (self._states, self._shown, self._doing, self._conversations):
+                memory.pop(run_id, None)
+
+
+def card_digest(card: Card) -> str:
+    """Which version of a card this is."""
+    return hashlib.sha256(card.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,368 @@
+"""What people should see of a run: `present(...) -> cards`. Pure: same state, same cards.
+
+A run has at most one status card, one card for each approval, and one answer. Cards carry no
+clock: a working agent's line says since when it works, so that a card changes only when the
+run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from adapters.contract import (
+    AgentRow,
+    Button,
+    Card,
+    CardId,
+    CardPart,
+    FactsPart,
+    FilePart,
+    MarkdownPart,
+    NotesPart,
+    PlanPart,
+    RowsPart,
+    RowState,
+    SourceLine,
+    SourcesPart,
+    TaskLine,
+)
+from orchestrator.artifacts import Answer, Plan
+from orchestrator.engine.state import Approval, NodeState, RunState
+from orchestrator.events import Json, Usage
+from orchestrator.workflow import AgentNode, Workflow
+
+TITLE_LENGTH = 80
+_ROW_STATES: dict[str, RowState] = {
+    "working": "working",
+    "asking": "asking",
+    "retrying": "waiting",
+    "done": "done",
+    "failed": "failed",
+}
+_STATUS_WORDS = {
+    "queued": "queued behind an earlier turn",
+    "running": "working",
+    "waiting": "waiting for approval",
+    "paused": "paused",
+    "completed": "done",
+}
+_OUTCOME_WORDS = {
+    "approve": "approved",
+    "edit": "approved with edits",
+    "changes": "changes asked for",
+    "reject": "rejected",
+}
+
+
+def present(
+    workflow: Workflow, state: RunState, *, titles: Mapping[str, str], doing: Mapping[str, str]
+) -> list[Card]:
+    """All cards of a run, in the order in which they belong in the conversation.
+
+    Args:
+        workflow: the definition the run began with.
+        state: the run.
+        titles: agent name → what people call it.
+        doing: node → what it does now; may be incomplete.
+    """
+    cards = [_status(workflow, state, titles, doing)]
+    cards += [_approval(state, a) for a in state.approvals.values() if _was_asked(a)]
+    if state.ended is not None:
+        cards.append(_end(state))
+    return cards
+
+
+def label(state: RunState) -> str:
+    """Shown on every card where no language model worked."""
+    return "engine: rules" if state.created.engine == "rules" else ""
+
+
+def money(usd: float | None) -> str:
+    """A cost in words."""
+    if usd is None:
+        return "no known price"
+    return f"${usd:.4f}" if usd < 1 else f"${usd:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def plan_part(plan: Plan, state: RowState = "waiting", done: frozenset[str] = frozenset()) -> PlanPart:
+    """A plan as part of a card."""
+    return PlanPart(
+        goal=plan.goal,
+        outline=tuple(plan.outline),
+        risks=tuple(plan.risks),
+        tasks=tuple(
+            TaskLine(
+                id=t.id,
+                title=t.title,
+                acceptance=t.acceptance,
+                depends_on=tuple(t.depends_on),
+                state="done" if t.id in done else state,
+            )
+            for t in plan.tasks
+        ),
+    )
+
+
+# ── the status card ──────────────────────────────────────────────────────────────────────────
+
+
+def _status(workflow: Workflow, state: RunState, titles: Mapping[str, str], doing: Mapping[str, str]) -> Card:
+    parts: list[CardPart] = [RowsPart(rows=tuple(_rows(workflow, state, titles, doing)))]
+    plan = _plan(workflow, state)
+    if plan is not None:
+        parts.append(plan_part(plan, done=_done_tasks(workflow, state)))
+    if state.steered:
+        parts.append(NotesPart(title="Handed to the agents", notes=tuple(s.text for s in state.steered)))
+    parts.append(FactsPart(facts=_facts(state)))
+    return Card(
+        id=CardId(f"{state.run_id}:status"),
+        kind="status",
+        title=_title(state),
+        status=_status_word(state),
+        parts=tuple(parts),
+        buttons=_controls(state),
+        label=label(state),
+    )
+
+
+def _title(state: RunState) -> str:
+    text = " ".join(state.created.turn.text.split()) or ", ".join(f.name for f in state.created.turn.files)
+    return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def _status_word(state: RunState) -> str:
+    if state.ended is not None and state.status != "completed":
+        return state.ended.reason or state.status
+    return _STATUS_WORDS[state.status]
+
+
+def _rows(
+    workflow: Workflow, state: RunState, titles: Mapping[str, str], doing: Mapping[str, str]
+) -> list[AgentRow]:
+    rows: list[AgentRow] = []
+    for name, node in workflow.nodes.items():
+        if not isinstance(node, AgentNode):
+            continue
+        title = titles.get(node.agent) or node.title or name
+        rows.append(_row(state, name, title, state.nodes.get(name), doing.get(name, "")))
+    return rows
+
+
+def _row(state: RunState, name: str, title: str, node: NodeState | None, doing: str) -> AgentRow:
+    if node is None:
+        return AgentRow(name=title, state="skipped" if state.ended is not None else "waiting")
+    row_state = _ROW_STATES[node.status]
+    if row_state == "failed" and node.problem is None:
+        row_state = "skipped"  # ended with the run, not by itself
+    notes: list[str] = []
+    if row_state == "working":
+        notes.append(doing or "working")
+    if node.visit > 1:
+        notes.append(f"round {node.visit}")
+    if node.attempt > 1:
+        notes.append(f"attempt {node.attempt}")
+    if node.http_retries:
+        notes.append(f"{node.http_retries} model {'retry' if node.http_retries == 1 else 'retries'}")
+    if node.problem is not None and node.status in ("failed", "retrying"):
+        notes.append(node.problem.message)
+    return AgentRow(
+        name=title,
+        state=row_state,
+        doing=", ".join(notes),
+        seconds=None if node.status == "working" and not node.seconds else round(node.seconds, 1),
+        since=node.started_at if node.status == "working" else None,
+        tokens=node.usage.input_tokens + node.usage.output_tokens,
+        cost_usd=node.usage.cost_usd,
+    )
+
+
+def _plan(workflow: Workflow, state: RunState) -> Plan | None:
+    if workflow.answer is None or workflow.answer.plan is None:
+        return None
+    return as_plan(state.latest(workflow.answer.plan))
+
+
+def as_plan(arguments: Json | None) -> Plan | None:
+    """The plan that these arguments are; None if they are none."""
+    if arguments is None:
+        return None
+    try:
+        return Plan.model_validate(arguments)
+    except ValidationError:
+        return None
+
+
+def _done_tasks(workflow: Workflow, state: RunState) -> frozenset[str]:
+    draft = state.latest(workflow.answer.draft) if workflow.answer else None
+    results: Sequence[Any] = (draft or {}).get("task_results") or ()
+    return frozenset(str(r.get("task_id")) for r in results if r.get("done"))
+
+
+def _facts(state: RunState) -> tuple[tuple[str, str], ...]:
+    facts: list[tuple[str, str]] = [("Workflow", state.created.workflow), ("Run", state.run_id)]
+    facts += _usage_facts(state.usage)
+    if state.ended_at is not None and state.started_at is not None:
+        facts.append(("Time", duration((state.ended_at - state.started_at).total_seconds())))
+    return tuple(facts)
+
+
+def _usage_facts(usage: Usage) -> list[tuple[str, str]]:
+    tokens = f"{usage.input_tokens + usage.output_tokens:,}"
+    if usage.input_tokens or usage.output_tokens:
+        tokens += f" ({usage.input_tokens:,} in, {usage.output_tokens:,} out)"
+        return [("Tokens", tokens), ("Cost", money(usage.cost_usd))]
+    return [("Tokens", tokens), ("Cost", money(usage.cost_usd or 0.0))]
+
+
+def _controls(state: RunState) -> tuple[Button, ...]:
+    if state.ended is not None:
+        return ()
+    stop = Button(action="stop", target=state.run_id, label="Stop", style="danger")
+    if state.paused or state.pause_wanted:
+        return (Button(action="resume", target=state.run_id, label="Resume", style="primary"), stop)
+    if state.status in ("running", "waiting"):
+        return (Button(action="pause", target=state.run_id, label="Pause"), stop)
+    return (stop,)
+
+
+# ── approvals ────────────────────────────────────────────────────────────────────────────────
+
+
+def _was_asked(approval: Approval) -> bool:
+    resolved = approval.resolved
+    return not (resolved is not None and resolved.who is not None and resolved.who.key.startswith("policy:"))
+
+
+def _approval(state: RunState, approval: Approval) -> Card:
+    asked = approval.asked
+    plan = as_plan(asked.arguments)
+    parts: list[CardPart] = []
+    if asked.body:
+        parts.append(MarkdownPart(text=asked.body))
+    if plan is not None:
+        parts.append(plan_part(plan))
+    else:
+        parts += [FactsPart(facts=tuple((k, str(v)) for k, v in asked.arguments.items()))]
+    resolved, decision = approval.resolved, approval.decision
+    if resolved is not None and resolved.changes:
+        parts.append(NotesPart(title="What the edit changed", notes=resolved.changes))
+    comment = (resolved.comment if resolved else "") or (decision.comment if decision else "")
+    if comment:
+        parts.append(NotesPart(title="Comment", notes=(comment,)))
+    is_open = resolved is None and decision is None and state.ended is None
+    facts: list[tuple[str, str]] = []
+    if asked.approvers:
+        facts.append(("May decide", ", ".join(asked.approvers)))
+    if not asked.allow_requester:
+        facts.append(("Not", "the person who asked"))
+    if is_open:
+        facts.append(("Open until", f"{asked.expires_at:%Y-%m-%d %H:%M} UTC"))
+    elif approval.decided_at is not None:
+        facts.append(("Decided", f"{approval.decided_at:%Y-%m-%d %H:%M:%S} UTC"))
+    if facts:
+        parts.append(FactsPart(facts=tuple(facts)))
+    return Card(
+        id=CardId(f"{state.run_id}:approval:{asked.approval_id}"),
+        kind="approval",
+        title=asked.title,
+        status=_approval_status(state, approval),
+        parts=tuple(parts),
+        buttons=_approval_buttons(asked.approval_id) if is_open else (),
+        label=label(state),
+    )
+
+
+def _approval_buttons(target: str) -> tuple[Button, ...]:
+    return (
+        Button(action="approve", target=target, label="Approve", style="primary"),
+        Button(action="edit", target=target, label="Edit", needs_form=True),
+        Button(action="changes", target=target, label="Ask for changes", needs_form=True),
+        Button(action="reject", target=target, label="Reject", style="danger"),
+    )
+
+
+def _approval_status(state: RunState, approval: Approval) -> str:
+    resolved, decision = approval.resolved, approval.decision
+    if resolved is not None and resolved.outcome == "expired":
+        return "expired: nobody decided in time"
+    if decision is not None:
+        return f"{_OUTCOME_WORDS[decision.decision]} by {decision.who.name}"
+    if state.ended is not None:
+        return f"withdrawn: the run was {state.ended.status}"
+    return "waiting for your decision"
+
+
+# ── the end ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _end(state: RunState) -> Card:
+    ended = state.ended
+    assert ended is not None
+    card_id = CardId(f"{state.run_id}:answer")
+    if ended.status == "completed":
+        return _answer(state, card_id, Answer.model_validate(ended.answer or {"body": ""}))
+    if ended.status == "failed":
+        message = ended.problem.message if ended.problem else "the run failed"
+        return Card(
+            id=card_id,
+            kind="error",
+            title="This did not work",
+            status="failed",
+            parts=(MarkdownPart(text=_escape(message)), FactsPart(facts=_facts(state))),
+            buttons=(Button(action="retry", target=state.run_id, label="Try again", style="primary"),),
+            label=label(state),
+        )
+    words = {"rejected": "Rejected", "stopped": "Stopped", "expired": "Expired"}
+    reason = ended.reason or ended.status
+    text = _escape(f"{reason[0].upper()}{reason[1:]}. Write again to start a new turn.")
+    return Card(
+        id=card_id,
+        kind="reply",
+        title=words[ended.status],
+        status=ended.status,
+        parts=(MarkdownPart(text=text),),
+        label=label(state),
+    )
+
+
+def _answer(state: RunState, card_id: CardId, answer: Answer) -> Card:
+    parts: list[CardPart] = [MarkdownPart(text=answer.body)]
+    if answer.sources:
+        lines = tuple(
+            SourceLine(number=s.id, title=s.title, url=s.url, quoted=s.quoted) for s in answer.sources
+        )
+        parts.append(SourcesPart(sources=lines))
+    if answer.notes:
+        parts.append(NotesPart(title="Review notes", notes=tuple(answer.notes)))
+    parts += [FilePart(name=f.name, media_type=f.media_type, text=f.text) for f in answer.files]
+    facts: list[tuple[str, str]] = []
+    if answer.score is not None:
+        facts.append(("Review", f"{answer.score:g} of 10"))
+    if answer.merged:
+        facts.append(("Edits merged", str(answer.merged)))
+    parts.append(FactsPart(facts=(*facts, *_facts(state))))
+    return Card(
+        id=card_id,
+        kind="answer",
+        title="Answer",
+        status="done",
+        parts=tuple(parts),
+        label=label(state),
+    )
+
+
+def _escape(text: str) -> str:
+    """Plain words as Markdown: nothing in them becomes markup."""
+    return "".join("\\" + c if c in r"\`*_{}[]()<>#+-!|~" else c for c in text)

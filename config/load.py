@@ -1,0 +1,133 @@
+"""Read the settings: the environment beats `.env`, which beats `config/quartet.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from config.documents import explain
+from config.errors import ConfigError, ConfigProblem, short_path
+from config.paths import default_config_file
+from config.settings import Settings
+from config.sources import (
+    DEFAULT,
+    ENVIRONMENT,
+    VARIABLES,
+    Layer,
+    Origin,
+    read_dotenv,
+    read_own_keys,
+    read_variables,
+    read_yaml,
+)
+from config.yaml_text import YamlPath
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in all sources, whether or not it can be used."""
+
+    settings: Settings | None  # None: there are problems
+    problems: tuple[ConfigProblem, ...]
+    layers: tuple[Layer, ...]  # the first that has a key counts
+
+    def given(self, key: str) -> object:
+        """The value of a setting as it was given, before it was checked; None: it was not."""
+        return _layer_of(self.layers, (key,)).values.get(key)
+
+    def origin(self, path: YamlPath) -> Origin:
+        """Where a setting, or a part of one, came from."""
+        layer = _layer_of(self.layers, path)
+        origin = layer.origins.get(str(path[0]))
+        if origin is None or (layer.document is not None and path not in layer.document.marks):
+            return Origin(DEFAULT, None, str(path[0]))
+        if layer.document is not None:
+            return Origin(origin.file, layer.document.marks[path].line, origin.name)
+        return origin
+
+
+def load_settings(
+    *,
+    config_file: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        config_file: YAML; None: `config/quartet.yaml` of the working directory, else the shipped one.
+        env: the environment; None: this process's.
+        env_file: `.env`; need not be there. None: none is read.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    found = survey(config_file=config_file, env=env, env_file=env_file)
+    if found.settings is None:
+        raise ConfigError(found.problems)
+    return found.settings
+
+
+def survey(
+    *,
+    config_file: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+) -> Survey:
+    """Like `load_settings`, but returns what is wrong together with what was given; raises nothing."""
+    problems: list[ConfigProblem] = []
+    file = config_file or default_config_file()
+    environment = dict(os.environ if env is None else env)
+    from_file: dict[str, tuple[str, int]] = {}
+    if env_file is not None and os.path.lexists(env_file):
+        try:
+            from_file = read_dotenv(env_file, problems)
+        except ConfigError as error:
+            problems += error.problems
+    name = short_path(env_file) if env_file is not None else ""
+    variables = {key: (value, Origin(name, line, key)) for key, (value, line) in from_file.items()}
+    for key, value in environment.items():
+        if value.strip():  # a variable with nothing in it is as good as none
+            variables[key] = (value, Origin(ENVIRONMENT, None, key))
+    yaml_layer = Layer({}, {})
+    try:
+        yaml_layer = read_yaml(file, problems)
+    except ConfigError as error:
+        problems += error.problems
+    layers = [
+        read_variables({k: v for k, v in variables.items() if v[1].file == ENVIRONMENT}),
+        read_variables({k: v for k, v in variables.items() if v[1].file != ENVIRONMENT}),
+        yaml_layer,
+        read_own_keys(yaml_layer, variables, problems),
+    ]
+    settings: Settings | None = None
+    try:
+        settings = Settings(**cast("dict[str, Any]", {"layers": layers}))
+    except ValidationError as error:
+        problems += _refusals(error, layers)
+    else:
+        problems += [_layer_of(layers, path).problem(path, *words) for path, *words in settings.flaws()]
+    return Survey(None if problems else settings, tuple(problems), tuple(layers))
+
+
+def _layer_of(layers: Sequence[Layer], path: YamlPath) -> Layer:
+    key = str(path[0])
+    return next((layer for layer in layers if key in layer.values), Layer({}, {}))
+
+
+def _refusals(error: ValidationError, layers: list[Layer]) -> Iterator[ConfigProblem]:
+    for detail in error.errors(include_url=False)[:50]:
+        layer = _layer_of(layers, detail["loc"] or ("",))
+        path, message, remedy = explain(detail, layer.values, Settings)
+        path = path or detail["loc"]
+        known = VARIABLES.get(str(path[0]).upper()) if detail["type"] == "extra_forbidden" else None
+        if known is not None and known.secret:
+            remedy = f"put {known.name}=… into .env or the environment"
+        elif known is not None:
+            remedy = f"in this file it is called {known.key!r}"
+        yield layer.problem(path, message, remedy)

@@ -1,0 +1,48 @@
+"""The nested parts of `quartet.yaml`: agents, providers of one's own, how the bot behaves in chats."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from config.values import HttpUrl, ModelName, ModelReference
+
+ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+VariableName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A part of `quartet.yaml`; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentSettings(Section):
+    """What may be set for one agent."""
+
+    model: ModelReference | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+
+
+class OwnProvider(Section):
+    """An OpenAI-compatible server of one's own."""
+
+    base_url: HttpUrl
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = (
+        None  # the variable with its key
+    )
+    default_model: ModelName | None = None
+
+
+class ChatDefaults(Section):
+    """How the bot behaves in a channel that has no settings of its own."""
+
+    approvals: Literal["ask", "auto"] = "ask"
+    approvers: tuple[str, ...] = ()  # "platform:id"; empty: everybody in the conversation
+    allow_requester: bool = True  # may approve what they asked for
+    expires_after_s: float = Field(default=86_400, gt=0, le=31_536_000)
+    busy: Literal["queue", "steer", "interrupt"] = "queue"  # new messages while a run works
+    verbosity: Literal["quiet", "normal", "full"] = "normal"
+    language: Annotated[str, Field(max_length=40)] = ""  # of answers; "": that of the request
+    exchanges: int = Field(default=6, ge=0, le=50)  # of the conversation so far, for every agent

@@ -1,0 +1,195 @@
+"""The builder by rules: one section for each task of the approved plan, made of extracts with [n]. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from orchestrator.agents.rules_plan import TEMPLATE_TITLES
+from orchestrator.agents.rules_research import earlier_questions, subject
+from orchestrator.agents.rules_text import Block, blocks, items, overlap, sentences, shortened, stem, stems
+from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, TaskResult
+from orchestrator.ports import StepInput
+
+Length = Literal["short", "normal", "full"]
+Shape = Literal["", "bullets", "table", "prose"]
+FOOTER = "_Put together by Quartet's rules engine: extracts from the sources, no language model._"
+REMEDY = (
+    "Quartet's rules engine answers only from the knowledge folder and from attached files. Add documents there, "
+    "ask with other words, or connect a model (for example with `OPENAI_API_KEY`)."
+)
+_LEADS = ("answer", "opening")  # tasks that open the answer with its best extract
+
+
+def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
+    """The answer in Markdown."""
+    wished = " ".join([*step.turn.context.values(), *step.comments, *step.steering]).casefold()
+    length = _length(step, wished)
+    shape = _shape(wished, step.turn.text.casefold())
+    shares = _shares(plan.tasks, brief, frozenset(stem(word) for word in subject(step)), length)
+    parts = _opening(step)
+    results: list[TaskResult] = []
+    for task in plan.tasks:
+        text = _missing(brief) if task.id == "gaps" else _section(shares[task.id], shape, length, lead=task.id in _LEADS)
+        results.append(TaskResult(task_id=task.id, done=bool(text), note="" if text else "no source fits"))
+        text = text or f"The sources say nothing about “{_plain(task.title)}”."
+        parts.append(f"## {_plain(task.title)}\n\n{text}" if len(plan.tasks) > 1 else text)
+    for title in _other_sections(plan):
+        text = _section(_fitting(title, brief)[:2], shape, length)
+        parts.append(f"## {_plain(title)}\n\n{text or f'The sources say nothing about “{_plain(title)}”.'}")
+    return Draft(body=_revised("\n\n".join([*parts, FOOTER]), step), task_results=results)
+
+
+def _missing(brief: ResearchBrief) -> str:
+    """The gaps, and what helps when nothing at all was found."""
+    if not brief.gaps:
+        return ""
+    remedy = "" if brief.findings else f"\n\n{REMEDY}"
+    return _bullets(brief.gaps) + remedy
+
+
+def _opening(step: StepInput) -> list[str]:
+    asked = earlier_questions(step)
+    if not asked:
+        return []
+    return [f"_Following on from your earlier question “{_plain(shortened(asked[-1], 140))}”._"]
+
+
+def _length(step: StepInput, wished: str) -> Length:
+    if re.search(r"\b(short|shorter|brief|briefly|concise|tl;?dr|one paragraph)\b", wished):
+        return "short"
+    if re.search(r"\b(long|longer|full|detailed|thorough|more detail)\b", wished):
+        return "full"
+    return step.settings.verbosity
+
+
+def _shape(wished: str, text: str) -> Shape:
+    for words in (wished, text):
+        if re.search(r"\btable\b", words):
+            return "table"
+        if re.search(r"\b(bullets?|bullet points?|as a list)\b", words):
+            return "bullets"
+        if re.search(r"\b(prose|paragraphs?|essay)\b", words):
+            return "prose"
+    return ""
+
+
+def _shares(
+    tasks: Sequence[PlanTask], brief: ResearchBrief, wanted: frozenset[str], length: Length
+) -> dict[str, list[Finding]]:
+    """Which findings each task gets: one with words of its own those that fit them, a lead the best, others the rest."""
+    most = {"short": 1, "normal": 3, "full": 8}[length]
+    shares: dict[str, list[Finding]] = {}
+    for task in tasks:
+        if task.title not in TEMPLATE_TITLES and task.id != "gaps":
+            shares[task.id] = _fitting(task.title, brief)[:most]
+    taken = [finding for got in shares.values() for finding in got]
+    near = {id(f): overlap(wanted, f"{_place(f, brief)} {f.claim}") for f in brief.findings}
+    best = max(near.values(), default=0.0)
+    left = [f for f in brief.findings if f not in taken and near[id(f)] >= 0.75 * best]
+    for task in tasks:
+        if task.id not in shares:
+            count = 0 if task.id == "gaps" else 1 if task.id in _LEADS else most
+            # Rather the best extract a second time than a section about nothing.
+            shares[task.id] = left[:count] or ([] if task.id == "gaps" else list(brief.findings[:1]))
+            left = left[count:]
+    return shares
+
+
+def _fitting(title: str, brief: ResearchBrief) -> list[Finding]:
+    wanted = stems(title)
+    scored = [
+        (overlap(wanted, f.claim) + 0.5 * overlap(wanted, _place(f, brief)), -n, f)
+        for n, f in enumerate(brief.findings)
+    ]
+    return [f for score, _, f in sorted(scored, key=lambda s: s[:2], reverse=True) if score >= 0.3]
+
+
+def _place(finding: Finding, brief: ResearchBrief) -> str:
+    """Titles of the sources that a finding stands on."""
+    return " ".join(s.title for s in brief.sources if s.id in finding.source_ids)
+
+
+def _other_sections(plan: Plan) -> list[str]:
+    """Sections of the outline that no task stands for: a person added them."""
+    titles = {t.title.casefold().strip() for t in plan.tasks}
+    return [o for o in plan.outline if o.strip() and o.casefold().strip() not in titles]
+
+
+def _section(findings: Sequence[Finding], shape: Shape, length: Length, *, lead: bool = False) -> str:
+    if not findings:
+        return ""
+    if shape == "table" and not lead:
+        rows = [f"| {_cell(_brief_text(f.claim, 'short'))} | {_marks(f)} |" for f in findings]
+        return "\n".join(["| What the sources say | Source |", "| --- | --- |", *rows])
+    if shape == "bullets":
+        return _bullets([f"{_brief_text(f.claim, 'short')} {_marks(f)}" for f in findings])
+    return "\n\n".join(_extract(f, shape, "short" if length == "short" else "normal") for f in findings)
+
+
+def _extract(finding: Finding, shape: Shape, length: Length) -> str:
+    """A finding with its marks after every paragraph and list item; code and tables keep their lines."""
+    marks = _marks(finding)
+    pieces: list[str] = []
+    for block in blocks(finding.claim):
+        if shape == "prose":
+            text = " ".join(items(block.text)) if block.kind == "list" else " ".join(block.text.split())
+            pieces.append(f"{text} {marks}" if block.kind != "code" else block.text)
+        else:
+            pieces.append(_marked(block, marks))
+        if length == "short":
+            break
+    # A line that ends in a colon introduces what follows: both belong together.
+    if length == "short" and pieces and re.search(r":\s*\[[\d, ]+\]$", pieces[0]):
+        rest = blocks(finding.claim)[1:2]
+        pieces += [_marked(b, marks) for b in rest]
+    return "\n\n".join(pieces)
+
+
+def _marked(block: Block, marks: str) -> str:
+    if block.kind == "code":
+        return f"{block.text}\n\nSource: {marks}"
+    if block.kind == "table":
+        return f"{block.text}\n\nSource: {marks}"
+    if block.kind == "list":
+        lines = block.text.split("\n")
+        ends = [n for n in range(len(lines)) if n + 1 == len(lines) or re.match(r"\s*([-*+]|\d+[.)])\s", lines[n + 1])]
+        return "\n".join(f"{line} {marks}" if n in ends else line for n, line in enumerate(lines))
+    return f"{block.text} {marks}"
+
+
+def _brief_text(claim: str, length: Length) -> str:
+    prose = [b for b in blocks(claim) if b.kind == "prose"]
+    if not prose:
+        listed = items(claim)
+        return "; ".join(i.rstrip(".;") for i in listed[:4]) if listed else shortened(claim, 300)
+    found = sentences(prose[0].text)
+    return " ".join(found[:1] if length == "short" else found) or shortened(claim, 300)
+
+
+def _marks(finding: Finding) -> str:
+    return " ".join(f"[{i}]" for i in finding.source_ids) or "(unsourced)"
+
+
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(t.split())}" for t in texts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).strip("# ")
+
+
+def _revised(body: str, step: StepInput) -> str:
+    """The body with the last review's exact edits, where each fits once."""
+    for output in step.outputs.values():
+        if "verdict" in output:
+            for finding in output.get("findings") or []:
+                edit = finding.get("edit") or {}
+                if edit.get("find") and body.count(edit["find"]) == 1:
+                    body = body.replace(edit["find"], str(edit.get("replace", "")))
+    return body

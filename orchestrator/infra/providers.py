@@ -1,0 +1,324 @@
+"""Model providers: one OpenAI client each, retries, prices, and their errors in our words.
+
+Every provider is spoken to by the OpenAI protocol. Retries happen in the transport (408, 409, 429,
+5xx, broken connections; up to four, growing pauses with jitter, `Retry-After` obeyed up to 60 s) and
+are told to whoever listens on `on_retry`. Light to import: SDKs are loaded when the first model is
+asked for, or by `warm_up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from orchestrator.agents.models import RetryNotice, Structured, on_retry
+from orchestrator.agents.spec import split_reference
+from orchestrator.errors import LimitReached, ModelRefused, ModelUnavailable, StepError
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+    from pydantic_ai.exceptions import ModelHTTPError
+    from pydantic_ai.models import Model
+    from pydantic_ai.providers import Provider as SdkProvider
+    from tenacity import RetryCallState
+
+RETRIES = 4
+LONGEST_WAIT_S = 60.0
+AGAIN = frozenset({408, 409, 429})  # and 5xx
+DETAIL_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we know of a provider by its name."""
+
+    title: str
+    variable: str  # the setting that makes it usable
+    prices: str | None  # its id in the price table; None: unknown
+    structured: Structured = "tool"
+
+
+KNOWN: dict[str, Known] = {
+    "openai": Known("OpenAI", "OPENAI_API_KEY", "openai"),
+    "anthropic": Known("Anthropic", "ANTHROPIC_API_KEY", "anthropic"),
+    "openrouter": Known("OpenRouter", "OPENROUTER_API_KEY", "openrouter"),
+    "groq": Known("Groq", "GROQ_API_KEY", "groq"),
+    "deepseek": Known("DeepSeek", "DEEPSEEK_API_KEY", "deepseek"),
+    "xai": Known("xAI", "GROK_API_KEY", "x-ai"),
+    "ollama": Known("Ollama", "OLLAMA_BASE_URL", None),
+    # A project answers from its own documents and takes no tools; its answers are JSON as text.
+    "customgpt": Known("CustomGPT", "CUSTOMGPT_API_KEY", None, "prompted"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider that can be called.
+
+    `base_url` may hold `{model}`, which stands for the model's name: CustomGPT has an address for each project.
+    """
+
+    name: str
+    base_url: str
+    api_key: str | None  # None: the server wants none
+    default_model: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Provider({self.name!r}, {self.base_url!r})"
+
+    def url(self, model: str) -> str:
+        """The base URL for one model."""
+        base = self.base_url
+        if self.name == "customgpt" and "{model}" not in base:
+            base = base.rstrip("/") + "/projects/{model}"
+        return base.replace("{model}", model)
+
+
+class Providers:
+    """Implements `agents.models.Models` over providers by name.
+
+    Args:
+        providers: those that can be called.
+        first_wait_s: the first pause before a retry; each further one is twice as long.
+        transport: what really sends; None: the network.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        *,
+        first_wait_s: float = 0.5,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._providers = dict(providers)
+        self._first_wait_s = first_wait_s
+        self._transport = transport
+        self._clients: dict[str, AsyncOpenAI] = {}  # by base URL: CustomGPT has several
+        self._models: dict[str, Model] = {}
+
+    def warm_up(self) -> None:
+        """Import the SDKs and the price table. Called in a thread."""
+        import genai_prices
+        import openai
+        import pydantic_ai.models.openai
+        import pydantic_ai.providers.openai_compatible
+        import pydantic_ai.retries  # noqa: F401
+
+        self.cost("openai:gpt-5", "gpt-5", input_tokens=1, output_tokens=1, cached_tokens=0)
+
+    def model(self, reference: str) -> Model:
+        """The model behind "provider:model".
+
+        Raises:
+            ModelRefused: unknown provider, or its key is not set.
+        """
+        if reference not in self._models:
+            self._models[reference] = self._made(*self._provider(reference))
+        return self._models[reference]
+
+    def structured(self, reference: str) -> Structured:
+        """How this model gives typed outputs."""
+        known = KNOWN.get(reference.partition(":")[0])
+        return known.structured if known else "tool"
+
+    def cost(
+        self, reference: str, answered_by: str, *, input_tokens: int, output_tokens: int, cached_tokens: int
+    ) -> float | None:
+        """Price of one call in US dollars; None: unknown; 0 for models of one's own."""
+        from genai_prices import Usage, calc_price
+
+        name, model = split_reference(reference)
+        if name == "ollama":
+            return 0.0
+        known = KNOWN.get(name)
+        if known is None or known.prices is None:
+            return None
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_tokens)
+        for named in dict.fromkeys((answered_by, model)):
+            try:
+                return float(calc_price(usage, named, provider_id=known.prices).total_price)
+            except (LookupError, ValueError):
+                continue
+        return None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        clients, self._clients = list(self._clients.values()), {}
+        self._models.clear()
+        for client in clients:
+            await client.close()
+
+    # ── making ───────────────────────────────────────────────────────────────────────────────
+
+    def _provider(self, reference: str) -> tuple[Provider, str]:
+        try:
+            name, model = split_reference(reference)
+        except ValueError as error:
+            raise ModelRefused(str(error)) from None
+        provider = self._providers.get(name)
+        if provider is None:
+            known = KNOWN.get(name)
+            have = ", ".join(self._providers) or "none"
+            remedy = f"set {known.variable}" if known else f"providers with a key are: {have}"
+            raise ModelRefused(f"The model {reference} cannot be used: the provider {name!r} is not set up; {remedy}.")
+        return provider, model
+
+    def _client(self, provider: Provider, model: str) -> AsyncOpenAI:
+        from openai import AsyncOpenAI
+        from pydantic_ai.models import create_async_httpx2_client
+
+        url = provider.url(model)
+        if url not in self._clients:
+            client = AsyncOpenAI(
+                api_key=provider.api_key or "none",
+                base_url=url,
+                max_retries=0,  # the transport does it; with both, attempts multiply
+                http_client=create_async_httpx2_client(transport=self._retrying()),
+            )
+            if provider.name != "openai":
+                # Read from OPENAI_ORG_ID and OPENAI_PROJECT_ID; nobody else's business.
+                client.organization = client.project = None
+            self._clients[url] = client
+        return self._clients[url]
+
+    def _made(self, provider: Provider, model: str) -> Model:
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.deepseek import DeepSeekProvider
+        from pydantic_ai.providers.ollama import OllamaProvider
+        from pydantic_ai.providers.openai import OpenAIProvider
+        from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+        from pydantic_ai.providers.openrouter import OpenRouterProvider
+
+        client = self._client(provider, model)
+        speaks: SdkProvider[AsyncOpenAI]
+        match provider.name:
+            case "openai":
+                speaks = OpenAIProvider(openai_client=client)
+            case "deepseek":
+                speaks = DeepSeekProvider(openai_client=client)
+            case "openrouter":
+                speaks = OpenRouterProvider(openai_client=client)
+            case "ollama":
+                speaks = OllamaProvider(openai_client=client)
+            case _:
+                speaks = OpenAICompatibleProvider(provider.name, openai_client=client)
+        return OpenAIChatModel(model, provider=speaks)
+
+    def _retrying(self) -> httpx2.AsyncBaseTransport:
+        import httpx2
+        from pydantic_ai.retries import AsyncHTTPX2TenacityTransport, RetryConfig, wait_retry_after
+        from tenacity import retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+        first = self._first_wait_s
+        backoff = wait_exponential_jitter(initial=first, max=LONGEST_WAIT_S, jitter=first)
+        config = RetryConfig(
+            retry=retry_if_exception(_passes),
+            wait=wait_retry_after(fallback_strategy=backoff, max_wait=LONGEST_WAIT_S),
+            stop=stop_after_attempt(RETRIES + 1),
+            before_sleep=_tell,
+            reraise=True,
+        )
+        wrapped = self._transport or httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1000))
+        return AsyncHTTPX2TenacityTransport(config, wrapped, validate_response=_judge)
+
+    # ── errors ───────────────────────────────────────────────────────────────────────────────
+
+    def trouble(self, error: Exception, reference: str) -> StepError | None:
+        """The provider's error in our words; None: it is not one of a provider. Keys never show."""
+        from pydantic_ai.exceptions import (
+            ModelAPIError,
+            ModelContextWindowExceededError,
+            ModelHTTPError,
+            ModelQuotaExceededError,
+            ModelTimeoutError,
+        )
+
+        if not isinstance(error, ModelAPIError):
+            return None
+        provider, model = self._provider(reference)
+        known = KNOWN.get(provider.name) or Known(provider.name, f"the key of the provider {provider.name!r}", None)
+        if isinstance(error, ModelContextWindowExceededError):
+            return LimitReached(f"The request is too long for {reference}. Shorten it, or choose a model that takes more.")
+        if isinstance(error, ModelQuotaExceededError):
+            return ModelRefused(f"{known.title} says that the account has no credit left: check its billing.")
+        if isinstance(error, ModelHTTPError):
+            return self._refusal(error, provider, known, model)
+        where = urlsplit(provider.url(model)).netloc.rpartition("@")[2]
+        if isinstance(error, ModelTimeoutError):
+            return ModelUnavailable(f"{known.title} ({where}) did not answer in time. Try again later.", retryable=True)
+        return ModelUnavailable(
+            f"{known.title} could not be reached at {where}, {RETRIES} retries included: check the address and the network.",
+            retryable=True,
+        )
+
+    def _refusal(self, error: ModelHTTPError, provider: Provider, known: Known, model: str) -> StepError:
+        status = error.status_code
+        if status in (401, 403):
+            return ModelRefused(f"{known.title} refused the key ({status}): check {known.variable}.")
+        if status == 402:
+            return ModelRefused(f"{known.title} says that the account has no credit left (402): check its billing.")
+        if status == 404:
+            return ModelRefused(f"{known.title} does not know the model {model!r} (404): check its name and the base URL.")
+        if status == 429:
+            return ModelUnavailable(
+                f"{known.title} is asked too often (429), {RETRIES} retries included. Try again later.", retryable=True
+            )
+        if status in AGAIN or status >= 500:
+            return ModelUnavailable(
+                f"{known.title} failed ({status}), {RETRIES} retries included. Try again later.", retryable=True
+            )
+        detail = _detail(error.body)
+        if provider.api_key:
+            detail = detail.replace(provider.api_key, "•••")
+        return ModelRefused(f"{known.title} refused the request ({status}){f': {detail}' if detail else ''}.")
+
+
+def _detail(body: object) -> str:
+    """The provider's own words in an error body."""
+    found: Any = body
+    for key in ("error", "message"):
+        if isinstance(found, dict):
+            found = found.get(key, found)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return " ".join(found.split())[:DETAIL_CHARS].rstrip(".") if isinstance(found, str) else ""
+
+
+# ── retries ──────────────────────────────────────────────────────────────────────────────────
+
+_TRIES = "quartet.tries"
+
+
+def _judge(response: httpx2.Response) -> None:
+    """Refuse an answer that may be better next time; the last one goes through, so that its body can be read."""
+    import httpx2
+
+    extensions: Any = response.request.extensions
+    tries = extensions[_TRIES] = extensions.get(_TRIES, 0) + 1
+    status = response.status_code
+    if (status in AGAIN or status >= 500) and tries <= RETRIES:
+        raise httpx2.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
+
+
+def _passes(error: BaseException) -> bool:
+    import httpx2
+
+    if isinstance(error, httpx2.HTTPStatusError):
+        return True  # only `_judge` raises it
+    # A model that thinks for longer than the read timeout would do so again.
+    return isinstance(error, httpx2.TransportError) and not isinstance(
+        error, httpx2.ReadTimeout | httpx2.UnsupportedProtocol | httpx2.ProxyError
+    )
+
+
+async def _tell(state: RetryCallState) -> None:
+    import httpx2
+
+    listener = on_retry.get()
+    error = state.outcome.exception() if state.outcome else None
+    if listener is not None:
+        status = error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else None
+        delay = state.next_action.sleep if state.next_action else 0.0
+        await listener(RetryNotice(tries=state.attempt_number, status=status, delay_s=float(delay)))

@@ -1,0 +1,109 @@
+"""Events to rows and back. Large fields leave the row for the blobs, under their SHA-256.
+
+What was moved out stands in a column of its own, never inside the body: whatever text a person
+or a model sends, it cannot pass for a reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticSerializationError
+
+from orchestrator.errors import Refused, StoreFailed
+from orchestrator.events import Body, Json
+from orchestrator.upcast import read_body
+
+LARGE = 16 * 1024  # bytes of a body; beyond it fields move to the blobs
+SMALL = 512  # bytes of a field that is never worth a blob
+EXCERPT = 200  # characters kept in the row
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Encoded(NamedTuple):
+    """A body as its row keeps it."""
+
+    type: str
+    v: int
+    body: str  # JSON without the large fields
+    large: str | None  # JSON: field → {sha256, size, excerpt}
+    blobs: Sequence[tuple[str, bytes]]  # sha256, content
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The aware UTC time of `micros`."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def encode(body: Body) -> Encoded:
+    """A body's row.
+
+    Raises:
+        Refused: it holds text that is not valid Unicode.
+    """
+    try:
+        text = body.model_dump_json()
+    except PydanticSerializationError as error:
+        raise Refused(f"{body.type}: the text is not valid Unicode ({error}); send it as UTF-8") from error
+    if len(text) <= LARGE:
+        return Encoded(body.type, body.v, text, None, ())
+    return _split(body.type, body.v, json.loads(text))
+
+
+def _split(type_: str, v: int, fact: Json) -> Encoded:
+    sizes: dict[str, bytes] = {
+        name: json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        for name, value in fact.items()
+        if name not in ("type", "v")
+    }
+    left = sum(len(content) for content in sizes.values())
+    large: dict[str, Json] = {}
+    blobs: list[tuple[str, bytes]] = []
+    for name, content in sorted(sizes.items(), key=lambda item: -len(item[1])):
+        if left <= LARGE or len(content) <= SMALL:
+            break
+        sha256 = hashlib.sha256(content).hexdigest()
+        large[name] = {
+            "sha256": sha256,
+            "size": len(content),
+            "excerpt": content[: 4 * EXCERPT].decode(errors="ignore")[:EXCERPT],
+        }
+        blobs.append((sha256, content))
+        del fact[name]
+        left -= len(content)
+    body = json.dumps(fact, ensure_ascii=False, separators=(",", ":"))
+    return Encoded(type_, v, body, json.dumps(large, ensure_ascii=False) if large else None, blobs)
+
+
+def decode(
+    type_: str, v: int, body: str, large: str | None, *, blob: Callable[[str], bytes | None], where: str
+) -> Body:
+    """A row's body.
+
+    Raises:
+        UnknownEvent: this program cannot read it.
+        StoreFailed: a large field is missing.
+    """
+    if large is None:
+        return read_body(type_, v, body, where=where)
+    fact: Json = json.loads(body)
+    references: dict[str, dict[str, Any]] = json.loads(large)
+    for name, reference in references.items():
+        content = blob(reference["sha256"])
+        if content is None:
+            raise StoreFailed(
+                f"{where}: the field {name!r} is missing from the database (blob {reference['sha256'][:12]}…); "
+                "restore it from a backup"
+            )
+        fact[name] = json.loads(content)
+    return read_body(type_, v, json.dumps(fact), where=where)

@@ -1,0 +1,248 @@
+"""`Store` on one SQLite file: one writer that commits in groups, readers beside it.
+
+Every method is one function run in a connection's thread: see sqlite_log, sqlite_append,
+sqlite_views and sqlite_deliveries for what they do, and `ports` for what they promise. Several
+processes may open the same file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from orchestrator.errors import StoreFailed
+from orchestrator.events import ApprovalId, Body, Json, Line, RunCreated, RunEvent, RunId, RunStatus, Usage
+from orchestrator.infra import sqlite_deliveries, sqlite_log, sqlite_rebuild, sqlite_views
+from orchestrator.infra.sqlite_append import Append
+from orchestrator.infra.sqlite_codec import encode
+from orchestrator.infra.sqlite_connections import Connection, connect, translated
+from orchestrator.infra.sqlite_migrations import migrate, shipped
+from orchestrator.infra.sqlite_owners import Owners
+from orchestrator.infra.sqlite_writer import GroupWriter
+from orchestrator.ports import Accepted, Appended, ApprovalRow, Delivery, Due, Page, RunRow
+
+READERS = 2
+BIG_TURN = 200_000  # characters; encoding more than this would hold the loop for milliseconds
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class SqliteStore:
+    """Implements `ports.Store`. Open with `SqliteStore.open`, close with `close`."""
+
+    def __init__(self, path: Path, writer: Connection, readers: Sequence[Connection], owners: Owners) -> None:
+        self.path = path
+        self.owners = owners
+        self._connections = (writer, *readers)
+        self._readers = tuple(readers)
+        self._writer = GroupWriter(writer, path)
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, owners_dir: Path) -> SqliteStore:
+        """Open or make a database, and bring its schema up to date.
+
+        Args:
+            path: the file; its folder is made.
+            owners_dir: where the processes that share the file hold their locks.
+
+        Raises:
+            StoreFailed: not a database, of a newer Quartet, damaged, or not writable; says what to do.
+        """
+        await asyncio.to_thread(_make_folder, path)
+        migrations = await asyncio.to_thread(shipped)
+        opened: list[Connection] = []
+        try:
+            writer = await connect(path, write=True)
+            opened.append(writer)
+            with translated(path):
+                await writer.call(migrate, str(path), migrations)
+            for _ in range(READERS):
+                opened.append(await connect(path, write=False))
+            owners = await asyncio.to_thread(Owners, owners_dir)
+        except BaseException:
+            for connection in opened:
+                await connection.close()
+            raise
+        return cls(path, writer, opened[1:], owners)
+
+    async def close(self) -> None:
+        """Commit what is under way and close every connection. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        for connection in self._connections:
+            await connection.close()
+        await asyncio.to_thread(self.owners.close)
+
+    async def _read(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise StoreFailed(f"database {self.path} was closed; open it again")
+        reader = min(self._readers, key=lambda connection: connection.pending)
+        with translated(self.path):
+            return await reader.call(work, *args, **kwargs)
+
+    # ── the log ──────────────────────────────────────────────────────────────────────────────
+
+    async def accept(self, run_id: RunId, created: RunCreated) -> Accepted:
+        """See `Log.accept`."""
+        if len(created.turn.text) > BIG_TURN:
+            encoded = await asyncio.to_thread(encode, created)
+        else:
+            encoded = encode(created)
+        return await self._writer.do(lambda t: sqlite_log.accept(t, run_id, created, encoded))
+
+    async def append(
+        self,
+        run_id: RunId,
+        bodies: Sequence[Body],
+        *,
+        epoch: int | None,
+        expected_seq: int | None = None,
+        status: RunStatus | None = None,
+    ) -> Appended:
+        """See `Log.append`."""
+        rows = tuple(encode(body) for body in bodies)
+        return await self._writer.append(Append(run_id, tuple(bodies), rows, epoch, expected_seq, status))
+
+    async def events(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
+        """See `Log.events`."""
+        return await self._read(sqlite_log.events, run_id, after)
+
+    async def claim(self, run_id: RunId) -> int | None:
+        """See `Log.claim`."""
+        return await self._writer.do(lambda t: sqlite_log.claim(t, run_id, self.owners))
+
+    async def known(self, key: str) -> RunId | None:
+        """See `Log.known`."""
+        return await self._read(sqlite_log.known, key)
+
+    async def release(self, run_id: RunId, epoch: int, *, seen: int | None = None) -> None:
+        """See `Log.release`."""
+        await self._writer.do(lambda t: sqlite_log.release(t, run_id, epoch, seen))
+
+    async def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        """See `Log.heads`."""
+        return await self._read(sqlite_log.heads, run_ids)
+
+    async def save_definition(self, digest: str, definition: Json) -> None:
+        """See `Log.save_definition`."""
+        text = json.dumps(definition, ensure_ascii=False)
+        await self._writer.do(lambda t: sqlite_log.save_definition(t, digest, text))
+
+    async def definition(self, digest: str) -> Json:
+        """See `Log.definition`."""
+        return await self._read(sqlite_log.definition, digest)
+
+    async def put_blob(self, content: bytes) -> str:
+        """See `Log.put_blob`."""
+        return await self._writer.do(lambda t: sqlite_log.put_blob(t, content))
+
+    async def blob(self, sha256: str) -> bytes:
+        """See `Log.blob`."""
+        return await self._read(sqlite_log.blob, sha256)
+
+    # ── read models ──────────────────────────────────────────────────────────────────────────
+
+    async def run(self, run_id: RunId) -> RunRow | None:
+        """See `Views.run`."""
+        return await self._read(sqlite_views.run, run_id)
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        conversation_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[RunRow]:
+        """See `Views.runs`.
+
+        Raises:
+            Refused: the cursor is not one of ours.
+        """
+        return await self._read(sqlite_views.runs, status, conversation_id, limit, cursor)
+
+    async def unfinished(self, conversation_id: str) -> list[RunRow]:
+        """See `Views.unfinished`."""
+        return await self._read(sqlite_views.unfinished, conversation_id)
+
+    async def waiting(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApprovalRow]:
+        """See `Views.waiting`.
+
+        Raises:
+            Refused: the cursor is not one of ours.
+        """
+        return await self._read(sqlite_views.waiting, limit, cursor)
+
+    async def approval(self, approval_id: ApprovalId) -> ApprovalRow | None:
+        """See `Views.approval`."""
+        return await self._read(sqlite_views.approval, approval_id)
+
+    async def exchanges(self, conversation_id: str, *, before: int, limit: int) -> list[Line]:
+        """See `Views.exchanges`."""
+        return await self._read(sqlite_views.exchanges, conversation_id, before, limit)
+
+    async def due(self, *, until: datetime) -> list[Due]:
+        """See `Views.due`."""
+        return await self._read(sqlite_views.due, until)
+
+    async def to_wake(self) -> list[RunId]:
+        """See `Views.to_wake`."""
+        return await self._read(sqlite_views.to_wake, datetime.now(UTC), self.owners)
+
+    async def usage_since(self, since: datetime) -> dict[str, Usage]:
+        """See `Views.usage_since`."""
+        return await self._read(sqlite_views.usage_since, since)
+
+    async def rebuild_views(self, fold_status: sqlite_rebuild.FoldStatus | None = None) -> None:
+        """Write every read model anew from the log, in one transaction.
+
+        Args:
+            fold_status: the status of a run that has not ended, from its events; None: the status it has now.
+
+        Raises:
+            UnknownEvent: the log holds something this program cannot read; nothing was changed.
+        """
+        await self._writer.do(lambda t: sqlite_rebuild.rebuild(t, fold_status))
+
+    # ── deliveries and settings ──────────────────────────────────────────────────────────────
+
+    async def deliveries(self, run_id: RunId) -> dict[str, Delivery]:
+        """See `Deliveries.deliveries`."""
+        return await self._read(sqlite_deliveries.deliveries, run_id)
+
+    async def save_delivery(self, delivery: Delivery) -> None:
+        """See `Deliveries.save_delivery`."""
+        await self._writer.do(lambda t: sqlite_deliveries.save_delivery(t, delivery))
+
+    async def undelivered(self) -> list[RunId]:
+        """See `Deliveries.undelivered`."""
+        return await self._read(sqlite_deliveries.undelivered)
+
+    async def presented(self, run_id: RunId, seq: int) -> None:
+        """See `Deliveries.presented`."""
+        await self._writer.do(lambda t: sqlite_deliveries.presented(t, run_id, seq))
+
+    async def settings(self, channel_key: str) -> dict[str, Any]:
+        """See `ChannelSettings.settings`."""
+        return await self._read(sqlite_deliveries.settings, channel_key)
+
+    async def change_settings(self, channel_key: str, changes: Mapping[str, Any]) -> None:
+        """See `ChannelSettings.change_settings`."""
+        await self._writer.do(lambda t: sqlite_deliveries.change_settings(t, channel_key, changes))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(
+            f"database {path}: its folder cannot be made ({error.strerror}); set QUARTET_HOME to a folder "
+            "that this account may write"
+        ) from error
