@@ -43,6 +43,6 @@ class ChatDefaults(Section):
     allow_requester: bool = True  # may approve what they asked for
     expires_after_s: float = Field(default=86_400, gt=0, le=31_536_000)
     busy: Literal["queue", "steer", "interrupt"] = "queue"  # new messages while a run works
-    verbosity: Literal["quiet", "normal", "full"] = "normal"
+    verbosity: Literal["short", "normal", "full"] = "normal"
     language: Annotated[str, Field(max_length=40)] = ""  # of answers; "": that of the request
     exchanges: int = Field(default=6, ge=0, le=50)  # of the conversation so far, for every agent

@@ -118,9 +118,9 @@ class _Renderer(RendererHTML):
             token.attrSet("target", "_blank")
         return self.renderToken(tokens, index, options, env)
 
-    def image(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A link instead: nothing is loaded from elsewhere by looking."""
-        token = tokens[index]
+        token = tokens[idx]
         address = str(token.attrGet("src") or "")
         words = self.renderInlineAsText(token.children or [], options, env) or address
         href = f'<a href="{escapeHtml(address)}" target="_blank">'

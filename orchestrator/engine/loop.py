@@ -36,18 +36,28 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
-EXCHANGES = 6  # turns of the conversation that every agent sees
+EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
 
 
 class Engine:
     """Advances runs. `advance` is what the scheduler calls."""
 
-    def __init__(self, store: Store, scheduler: Scheduler, agents: Agents, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        agents: Agents,
+        bus: Bus,
+        clock: Clock,
+        *,
+        exchanges: int = EXCHANGES,
+    ) -> None:
         self.store = store
         self.scheduler = scheduler
         self.agents = agents
         self.bus = bus
         self.clock = clock
+        self.exchanges = exchanges
         self._definitions: dict[str, Workflow] = {}
 
     async def workflow(self, digest: str) -> Workflow:
@@ -256,11 +266,13 @@ class Journey:
         """The last exchanges; they do not change while the run works, since its conversation is its own."""
         created = self.state.created
         if created.turn.history is not None:
-            return created.turn.history[-2 * EXCHANGES :]
+            return created.turn.history[-2 * self.engine.exchanges :] if self.engine.exchanges else ()
         if self._exchanges is None:
             row = await self.engine.store.run(self.run_id)
             before = row.position if row else 0
-            lines = await self.engine.store.exchanges(created.conversation_id, before=before, limit=EXCHANGES)
+            lines = await self.engine.store.exchanges(
+                created.conversation_id, before=before, limit=self.engine.exchanges
+            )
             self._exchanges = tuple(lines)
         return self._exchanges
 

@@ -222,8 +222,24 @@ class Providers:
             before_sleep=_tell,
             reraise=True,
         )
-        wrapped = self._transport or httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1000))
-        return AsyncHTTPX2TenacityTransport(config, wrapped, validate_response=_judge)
+        network = self._transport or httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1000))
+
+        class Whole(httpx2.AsyncBaseTransport):
+            """Reads the body as well, so that a connection that breaks in the middle of it is tried again."""
+
+            async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+                answer = await network.handle_async_request(request)
+                answer.request = request
+                try:
+                    await answer.aread()
+                finally:
+                    await answer.aclose()
+                return answer
+
+            async def aclose(self) -> None:
+                await network.aclose()
+
+        return AsyncHTTPX2TenacityTransport(config, Whole(), validate_response=_judge)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────
 
@@ -298,6 +314,8 @@ def _judge(response: httpx2.Response) -> None:
     extensions: Any = response.request.extensions
     tries = extensions[_TRIES] = extensions.get(_TRIES, 0) + 1
     status = response.status_code
+    if status == 429 and b"insufficient_quota" in response.content:
+        return  # no credit: waiting does not bring it back
     if (status in AGAIN or status >= 500) and tries <= RETRIES:
         raise httpx2.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
 

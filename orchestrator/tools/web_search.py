@@ -73,7 +73,15 @@ def _duckduckgo(client: Any) -> Search:
     from ddgs.ddgs import DDGS
     from pydantic_ai.common_tools.duckduckgo import DuckDuckGoSearchTool
 
-    tool = DuckDuckGoSearchTool(client=client or DDGS(timeout=10), max_results=MOST)
+    asked = client or DDGS(timeout=10)
+
+    class OnlyDuckDuckGo(DDGS):
+        """Left to itself the library asks many search engines, and DuckDuckGo among them."""
+
+        def text(self, query: str, **options: Any) -> list[dict[str, Any]]:
+            return asked.text(query, **options, backend="duckduckgo")
+
+    tool = DuckDuckGoSearchTool(client=OnlyDuckDuckGo(), max_results=MOST)
 
     async def search(query: str) -> Found:
         return [_result(r["title"], r["href"], r["body"]) for r in await tool(query)]

@@ -1,0 +1,187 @@
+"""What every call passes before a route sees it: host, origin, key, size of the body.
+
+Browsers are why: a web page anywhere can make its visitor's browser call a server on loopback.
+So writes and sockets from pages of other origins are refused, and without a key also calls that
+reach us under a public name (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.api.auth import SCOPE_KEY, authenticate
+from bot.api.core import Core
+from bot.api.errors import ProblemError
+
+OURS: Final = ("/v1/", "/docs", "/redoc", "/openapi.json")
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+DRAIN_S: Final = 10.0  # a client still sending too much is listened to this long, so that it sees the answer
+DRAIN_BYTES: Final = 64 * 1024 * 1024
+PRIVATE_SUFFIXES: Final = (".localhost", ".internal")  # reserved: nobody can register a name under them
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call, and how much at once."""
+
+    api_key: str = ""  # "": no key is asked for
+    cors_origins: tuple[str, ...] = ()  # origins of pages that may call; "*": any
+    base_url: str = ""  # the public address of this server, if it has one
+    max_body: int = 4 * 1024 * 1024  # bytes, of our own routes
+    max_upload: int = 64 * 1024 * 1024  # bytes, of the adapters' routes
+
+
+class Guard:
+    """ASGI middleware that lets a call through or answers with the reason.
+
+    Args:
+        app: what comes after.
+        core: for the page's cookie.
+        access: the rules.
+        adapter_routes: routes that see to their own signing in; may grow later.
+    """
+
+    def __init__(self, app: ASGIApp, core: Core, access: Access, adapter_routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._core = core
+        self._access = access
+        self._adapter_routes = adapter_routes
+        self._origins = frozenset(o.rstrip("/").lower() for o in access.cors_origins)
+        self._base_host = (urlsplit(access.base_url).hostname or "").lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the call through, or answer."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        try:
+            adapters_own = self._is_adapters_own(scope)
+            if scope["path"] != "/health":
+                self._check_host(connection.headers)
+                if scope["type"] == "websocket" or scope["method"] not in SAFE:
+                    self._check_origin(scope, connection.headers)
+                if not adapters_own:
+                    scope[SCOPE_KEY] = authenticate(connection, self._core, self._access.api_key)
+            limit = self._access.max_upload if adapters_own else self._access.max_body
+            limited = _Limited(receive, limit)
+            if _length(connection.headers) > limit:
+                await limited.drain()
+                raise too_large(limit)
+        except ProblemError as error:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 4403, "reason": error.detail[:100]})
+                return
+            await error.response()(scope, receive, send)
+            return
+        await self._app(scope, limited if scope["type"] == "http" else receive, send)
+
+    def _is_adapters_own(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if path.startswith(OURS):
+            return False
+        return any(route.matches(scope)[0] is not Match.NONE for route in self._adapter_routes)
+
+    def _check_host(self, headers: Headers) -> None:
+        if self._access.api_key:
+            return  # a page that reached us by a trick still lacks the key
+        host = _hostname(headers.get("host", ""))
+        if host and not self._is_private_name(host):
+            raise ProblemError(
+                421,
+                f"This server does not know itself as {host[:100]!r}: "
+                "set ORCHESTRATOR_BASE_URL to its public address, or set API_KEY.",
+            )
+
+    def _is_private_name(self, host: str) -> bool:
+        # A name that an attacker can point here has a dot; addresses and bare names cannot be pointed.
+        return (
+            host == self._base_host
+            or "." not in host
+            or _is_address(host)
+            or host.endswith(PRIVATE_SUFFIXES)
+            or any(urlsplit(origin).hostname == host for origin in self._origins)
+        )
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            return  # not a browser, or a form of our own page in a browser of old
+        given = origin.rstrip("/").lower()
+        if "*" in self._origins or given in self._origins:
+            return
+        parts = urlsplit(given)
+        if parts.scheme in ("http", "https") and parts.netloc == headers.get("host", "").lower():
+            return  # the same origin; the scheme may differ behind a proxy that ends TLS
+        raise ProblemError(
+            403, f"Pages of {origin[:100]!r} may not call this server; CORS_ORIGINS lists those that may."
+        )
+
+
+def too_large(limit: int) -> ProblemError:
+    """A 413."""
+    return ProblemError(413, f"The body is larger than {limit:,} bytes.")
+
+
+class _Limited:
+    """`receive` that counts, and refuses what is more than the limit, however it is sent."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._limit:
+                if message.get("more_body", False):
+                    await self.drain()
+                # The routes let this type through to the error answers.
+                raise HTTPException(413, too_large(self._limit).detail)
+        return message
+
+    async def drain(self) -> None:
+        """Take and forget the rest: a client that is cut off while sending sees no answer."""
+        seen = 0
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while seen < DRAIN_BYTES:
+                    message = await self._receive()
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        return
+                    seen += len(message.get("body", b""))
+        except TimeoutError:
+            return
+
+
+def _length(headers: Headers) -> int:
+    text = headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower().rstrip(".")
+    except ValueError:
+        return "not a host."
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""The HTTP app: our routes, what every call passes, and the adapters' routes behind them.
+
+`create_api` imports nothing heavy, so the server can listen while the rest of the bot is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
+
+from bot.api import errors
+from bot.api.access import Access, Guard
+from bot.api.approvals import Approvals
+from bot.api.chat import Chat
+from bot.api.core import Core
+from bot.api.health import HealthRoute
+from bot.api.runs import HEARTBEAT_S, Runs
+
+DESCRIPTION = (
+    "Four agents (researcher, planner, builder, reviewer) work on a turn. "
+    "Errors are problem details (RFC 9457); wrong fields are named in `errors`."
+)
+PAGE_HEADERS = {
+    # The page is ours alone: no script runs and nothing is loaded from anywhere.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Api(FastAPI):
+    """FastAPI whose OpenAPI document says that errors are problem details."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document; made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for status, response in operation["responses"].items():
+                        content = response.get("content", {})
+                        schema = content.get("application/json", {}).get("schema", {})
+                        if status >= "400" and schema.get("$ref", "").endswith("/Problem"):
+                            response["content"] = {errors.MEDIA_TYPE: content["application/json"]}
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def create_api(
+    core: Core,
+    access: Access,
+    *,
+    adapter_routes: Iterable[BaseRoute] = (),
+    version: str = "0.1.0",
+    heartbeat_s: float = HEARTBEAT_S,
+) -> FastAPI:
+    """The app.
+
+    Args:
+        core: the bot; may be filled later.
+        access: keys, origins, sizes.
+        adapter_routes: see `mount`.
+        version: of the distribution.
+        heartbeat_s: seconds between signs of life in a silent stream.
+    """
+    mounted: list[BaseRoute] = []
+    app = Api(
+        title="Quartet",
+        version=version,
+        description=DESCRIPTION,
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(access.cors_origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Type",
+                    "Idempotency-Key",
+                    "Last-Event-ID",
+                    "X-API-Key",
+                ],
+                expose_headers=["Location", "Retry-After"],
+            ),
+            Middleware(errors.LastResort),
+            Middleware(Guard, core=core, access=access, adapter_routes=mounted),
+        ],
+    )
+    app.state.adapter_routes = mounted
+    errors.install(app)
+    for family in (HealthRoute(core), Chat(core), Runs(core, heartbeat_s=heartbeat_s), Approvals(core)):
+        app.include_router(family.router())
+
+    page: list[str] = []
+
+    def reference() -> Response:
+        if not page:
+            from bot.api.reference import render  # Jinja2 is not needed before somebody looks
+
+            page.append(render(app.openapi()))
+        return HTMLResponse(page[0], headers=PAGE_HEADERS)
+
+    for path in ("/docs", "/redoc"):
+        app.add_api_route(path, reference, methods=["GET"], include_in_schema=False)
+    mount(app, adapter_routes)
+    return app
+
+
+def mount(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
+    """Add an adapter's routes. They see to their own signing in; host, origin and size are checked.
+
+    May be called while the server already answers.
+    """
+    mounted = cast("list[BaseRoute]", app.state.adapter_routes)
+    for route in routes:
+        mounted.append(route)
+        app.router.routes.append(route)

@@ -1,0 +1,76 @@
+"""Who calls: by `X-API-Key` or bearer, by the page's cookie, or anyone on loopback without a key."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from bot.api.core import Core
+from bot.api.errors import ProblemError
+from bot.permissions import Actor
+from orchestrator.events import Who
+
+SCOPE_KEY = "quartet.caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a call is from."""
+
+    who: Who
+    actor: Actor
+
+
+# Whoever holds the key, or sits at the machine where no key is needed, runs this bot.
+KEY_HOLDER = Caller(Who(key="api:key", name="API"), Actor("api:key", is_admin=True))
+LOCAL = Caller(Who(key="api:local", name="local API"), Actor("api:local", is_admin=True))
+
+
+def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> Caller:
+    """Who calls.
+
+    Args:
+        connection: the call.
+        core: knows who is signed in on the page.
+        api_key: what has to be shown; "" if nothing has to.
+
+    Raises:
+        ProblemError: 401.
+    """
+    shown = _shown(connection) if api_key else []
+    if any(_same(key, api_key) for key in shown):
+        return KEY_HOLDER
+    person = core.cookie_person(connection) if core.cookie_person is not None else None
+    # A wrong key is an error even when a good cookie comes with it.
+    if person is not None and not shown:
+        return Caller(Who(key=person.key, name=person.name), Actor.of(person))
+    if not api_key:
+        return LOCAL
+    detail = "This key is not the one of API_KEY." if shown else "A key is needed: X-API-Key or Bearer."
+    raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _shown(connection: HTTPConnection) -> list[str]:
+    keys = connection.headers.getlist("x-api-key")
+    for value in connection.headers.getlist("authorization"):
+        scheme, _, key = value.partition(" ")
+        if scheme.lower() == "bearer":
+            keys.append(key.strip())
+    return keys
+
+
+def _same(shown: str, expected: str) -> bool:
+    # Bytes, since compare_digest refuses text outside ASCII; headers come as latin-1.
+    return hmac.compare_digest(shown.encode("latin-1", "replace"), expected.encode("utf-8"))
+
+
+def _caller(connection: HTTPConnection) -> Caller:
+    return cast("Caller", connection.scope[SCOPE_KEY])  # set by access.Guard, before any route
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+"""A route's parameter: who calls."""

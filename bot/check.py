@@ -1,0 +1,311 @@
+"""`quartet check`: every setting, where it came from, what is wrong and how to mend it.
+
+Nothing is started and nothing changed; only `--online` asks anybody outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+from pydantic import BaseModel, SecretStr
+
+from config.documents import read_model
+from config.errors import ConfigError, ConfigProblem, short_path, suggest
+from config.load import Survey, survey
+from config.paths import agent_files, workflow_files
+from config.providers import BUILT_IN, ProviderSettings
+from config.settings import AGENTS, Settings
+from config.sources import KNOWN, Known
+from config.yaml_text import YamlPath
+from orchestrator.workflow import Workflow
+
+ONLINE_TIMEOUT_S = 10.0
+
+# refused: the value of a setting that a following row, which is wrong, explains
+State = Literal["ok", "wrong", "refused", "unused"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One line of the report."""
+
+    name: str
+    value: str  # secrets masked
+    origin: str  # "environment", ".env:3", "config/quartet.yaml:12", "default", or a file
+    state: State = "ok"
+    note: str = ""  # what is wrong and how to mend it; or what happens instead
+
+
+def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]:
+    """Look at everything that is configured.
+
+    Args:
+        found: what the sources hold.
+        online: also ask each configured model provider for its models.
+
+    Returns:
+        The rows, and whether nothing is wrong.
+    """
+    rows = list(_setting_rows(found))
+    agents, agent_rows = _agents(found.settings)
+    rows += agent_rows
+    folders = found.settings.workflows_path if found.settings is not None else ()
+    rows += _workflows(folders, agents)
+    if found.settings is not None:
+        rows += _folders(found.settings)
+        rows += _models(found.settings)
+        if online:
+            rows += asyncio.run(_ask_providers(found.settings.providers()))
+    return rows, all(row.state != "wrong" for row in rows)
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _setting_rows(found: Survey) -> Iterator[CheckRow]:
+    left = list(found.problems)
+    for known in KNOWN:
+        if known.field == "own_provider_keys":
+            continue
+        value = found.given(known.key)
+        if found.settings is not None:
+            value = getattr(found.settings, known.field)
+        elif value is None:
+            value = Settings.model_fields[known.field].get_default(call_default_factory=True)
+        mine = [p for p in left if p.key in known.variables or re.split(r"[.\[]", p.key)[0] == known.key]
+        left = [p for p in left if p not in mine]
+        state: State = "ok" if known.unused is None else "unused"
+        note = "" if known.unused is None else f"not used by this version: {known.unused}"
+        for part, shown in _spread(known, value):
+            name = ".".join((known.name, *part))
+            refused = any(_concerns(problem, known, part) for problem in mine)
+            origin = str(found.origin((known.key, *part)))
+            yield CheckRow(name, shown, origin, "refused" if refused else state, note)
+        yield from (_wrong(problem) for problem in mine)
+    yield from (_wrong(problem) for problem in left)
+
+
+def _concerns(problem: ConfigProblem, known: Known, part: tuple[str, ...]) -> bool:
+    key = ".".join((known.key, *part))
+    return problem.key in known.variables or re.match(rf"{re.escape(key)}($|[.\[])", problem.key) is not None
+
+
+def _wrong(problem: ConfigProblem) -> CheckRow:
+    place = ":".join(str(p) for p in (problem.file, problem.line, problem.column) if p is not None)
+    return CheckRow(problem.key or problem.file, "", place, "wrong", f"{problem.message}; {problem.remedy}")
+
+
+def _spread(known: Known, value: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A setting as one line or, for the sections of the YAML file, one for each part: (part, text)."""
+    if known.secret:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        yield (), mask(str(text)) if text is not None else "–"
+        return
+    value = value.model_dump() if isinstance(value, BaseModel) else value
+    parts = cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+    if not parts:
+        yield (), _text(value)
+    for name, part in parts.items():
+        yield (str(name),), _text(part)
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    value = value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_text(v)}" for k, v in cast("Mapping[str, object]", value).items()) or "–"
+    if isinstance(value, tuple | list):
+        return ", ".join(_text(part) for part in cast("Iterable[object]", value)) or "–"
+    if isinstance(value, Path):
+        return short_path(value)
+    # A name and password in an address are refused, and are not shown in the refusal either.
+    return re.sub(r"//[^/@\s]*@", "//…@", " ".join(str(value).split()))[:200]
+
+
+def mask(secret: str) -> str:
+    """A secret as it may be shown: `xoxb-…3f2a`."""
+    address = re.match(r"\w[\w+]*://", secret)
+    if address is not None:
+        return f"{address.group()}…"
+    if len(secret) < 20:
+        return "…"
+    prefix = re.match(r"(xoxb|xapp|sk|gsk|tvly)[-_]", secret)
+    return f"{prefix.group() if prefix else ''}…{secret[-4:]}"
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _agents(settings: Settings | None) -> tuple[frozenset[str] | None, list[CheckRow]]:
+    """The agents' names, and a row for each file."""
+    # Imported here: with the agents come libraries that `--help` need not wait for.
+    from orchestrator.agents.spec import AgentSpec
+
+    names: set[str] = set()
+    rows: list[CheckRow] = []
+    for file in agent_files():
+        try:
+            spec = read_model(file, AgentSpec)
+        except ConfigError as error:
+            rows += [_wrong(problem) for problem in error.problems]
+            continue
+        names.add(spec.name)
+        flaw = _model_flaw(spec.model, settings) if settings is not None and spec.model else ""
+        rows.append(
+            CheckRow(
+                f"agent {spec.name}", spec.model or "", short_path(file), "wrong" if flaw else "ok", flaw
+            )
+        )
+    complete = not any(row.state == "wrong" for row in rows)
+    return (frozenset(names) if complete else None), rows
+
+
+def _model_flaw(reference: str, settings: Settings) -> str:
+    if reference == "rules":
+        return ""
+    provider = reference.partition(":")[0]
+    known = {*BUILT_IN, *settings.own_providers}
+    if provider not in known:
+        return f"the provider {provider!r} is unknown; {suggest(provider, known)}"
+    if provider not in settings.providers():
+        return f"the provider {provider!r} has no key; set {BUILT_IN[provider].variable}"
+    return ""
+
+
+def _flaws(agents: frozenset[str] | None, workflow: Workflow) -> Iterator[tuple[YamlPath, str]]:
+    for flaw in workflow.problems(agents):
+        yield flaw.path, flaw.message
+
+
+def _workflows(folders: Iterable[Path], agents: frozenset[str] | None) -> Iterator[CheckRow]:
+    files: dict[str, str] = {}
+    for file in workflow_files(folders):
+        name = short_path(file)
+        try:
+            workflow = read_model(file, Workflow, extra_check=partial(_flaws, agents))
+        except ConfigError as error:
+            yield from (_wrong(problem) for problem in error.problems)
+            continue
+        if workflow.name in files:
+            note = f"{files[workflow.name]} has the same name; choose another"
+            yield CheckRow(f"workflow {workflow.name}", "", name, "wrong", note)
+            continue
+        files[workflow.name] = name
+        yield CheckRow(f"workflow {workflow.name}", f"{len(workflow.nodes)} nodes", name)
+
+
+def _folders(settings: Settings) -> Iterator[CheckRow]:
+    home = settings.home
+    existing = next((p for p in (home, *home.parents) if p.exists()), home)
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    note = "" if writable else "cannot be written; make it writable for this user, or set QUARTET_HOME"
+    yield CheckRow("home", short_path(home), "file system", "ok" if writable else "wrong", note)
+    folder = settings.knowledge_dir
+    if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
+        count = sum(1 for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+        yield CheckRow("knowledge", f"{short_path(folder)}, {count} files", "file system")
+    else:
+        note = "cannot be read; make the folder, or set KNOWLEDGE_DIR"
+        yield CheckRow("knowledge", short_path(folder), "file system", "wrong", note)
+
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _models(settings: Settings) -> Iterator[CheckRow]:
+    if settings.engine == "rules":
+        yield CheckRow(
+            "engine", "rules", "settings", note="no provider has a key, so no language model works"
+        )
+        return
+    yield CheckRow("engine", "models", "settings", note=f"providers: {', '.join(settings.providers())}")
+    for agent in AGENTS:
+        yield CheckRow(f"model of {agent}", settings.model_for(agent) or "none: works by rules", "settings")
+
+
+async def _ask_providers(providers: Mapping[str, ProviderSettings]) -> list[CheckRow]:
+    return list(await asyncio.gather(*(_ask(provider) for provider in providers.values())))
+
+
+async def _ask(provider: ProviderSettings) -> CheckRow:
+    import httpx2
+
+    name = f"online {provider.name}"
+    url = f"{provider.base_url.rstrip('/')}/{'projects' if provider.name == 'customgpt' else 'models'}"
+    headers = {"Accept": "application/json"}
+    if provider.api_key is not None:
+        key = provider.api_key.get_secret_value()
+        headers["Authorization"] = f"Bearer {key}"
+        if provider.name == "anthropic":
+            headers |= {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    try:
+        async with asyncio.timeout(ONLINE_TIMEOUT_S), httpx2.AsyncClient() as client:
+            response = await client.get(url, headers=headers)
+    except TimeoutError:
+        return CheckRow(
+            name, url, "network", "wrong", f"no answer in {ONLINE_TIMEOUT_S:.0f} s; check the address"
+        )
+    except httpx2.HTTPError as error:
+        note = f"cannot be reached ({type(error).__name__}); check the address and the network"
+        return CheckRow(name, url, "network", "wrong", note)
+    if response.status_code in (401, 403):
+        return CheckRow(
+            name, url, "network", "wrong", f"refuses the key ({response.status_code}); set the right one"
+        )
+    if response.status_code != 200:
+        note = f"answered {response.status_code}; check the address"
+        return CheckRow(name, url, "network", "wrong", note)
+    return CheckRow(name, url, "network", note="answers")
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────
+
+
+def print_rows(rows: Iterable[CheckRow]) -> None:
+    """Write the report to stdout; what is wrong stands out."""
+    rows = list(rows)
+    width = max((len(row.name) for row in rows if row.state != "wrong"), default=0)
+    for row in rows:
+        if row.state == "wrong":
+            value = f" = {row.value}" if row.value else ""
+            click.secho(f"✗ {row.name}{value} ({row.origin}): {row.note}", fg="red")
+        else:
+            sign = {"unused": "·", "refused": "✗"}.get(row.state, "✓")
+            note = f"  ({row.note})" if row.note else ""
+            line = f"{sign} {row.name:<{width}}  {row.value or '–'}  [{row.origin}]{note}"
+            click.secho(line, dim=row.state == "unused")
+
+
+@click.command("check")
+@click.option("--online", is_flag=True, help="Also ask each model provider whether it takes the key.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="Instead of config/quartet.yaml."
+)
+def check_command(online: bool, config_file: Path | None) -> None:
+    r"""Show every setting: its value (secrets masked), where it came from, what is wrong.
+
+    Exit code 0: all is well. 1: something is to be mended; each such line says how.
+
+    \b
+    Examples:
+      quartet check
+      quartet check --online
+      quartet check --config other.yaml
+    """
+    rows, fine = check(survey(config_file=config_file), online=online)
+    print_rows(rows)
+    wrong = sum(1 for row in rows if row.state == "wrong")
+    click.echo("All is well." if fine else f"{wrong} to mend, marked with ✗ above.", err=not fine)
+    sys.exit(0 if fine else 1)

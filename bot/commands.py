@@ -1,0 +1,355 @@
+"""Perform `/quartet …`: short answers about runs, and the few things that words can change.
+
+Reading the words is `command_words`; who may do what is `permissions`; turns go to the intake.
+Every answer is a `Receipt`: plain text, or a card of kind "reply" for lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from adapters.contract import (
+    Card,
+    CardId,
+    CardPart,
+    Command,
+    ConversationRef,
+    FactsPart,
+    NotesPart,
+    Receipt,
+    Turn,
+)
+from bot import channel_settings, command_words
+from bot.channel_settings import ChannelPolicy, SettingError
+from bot.command_words import WORDS, Words
+from bot.permissions import Permissions
+from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.events import RunId, RunStatus, Usage, Who
+from orchestrator.ports import Clock, RunRow
+from orchestrator.service import Service
+
+StartTurn = Callable[[Turn], Awaitable[Receipt]]
+
+LISTED = 10  # runs in a list
+LOOKED_AT = 100  # newest runs of a status among which those of a channel are looked for
+TITLE_LENGTH = 70
+_OPEN: tuple[RunStatus, ...] = ("running", "waiting", "paused", "queued")
+
+
+class Commands:
+    """The words after `/quartet`, performed.
+
+    Args:
+        service: the core.
+        permissions: who may do what, and `why`.
+        start_turn: the intake's, for `ask` and `run`.
+        defaults: the policy of a channel where nothing was set.
+        providers: names that may stand before the colon of a model.
+        clock: for the month of `usage`.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        permissions: Permissions,
+        start_turn: StartTurn,
+        defaults: ChannelPolicy,
+        providers: Collection[str],
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._permissions = permissions
+        self._start_turn = start_turn
+        self._defaults = defaults
+        self._providers = providers
+        self._clock = clock
+
+    def is_command(self, text: str) -> bool:
+        """Whether text after a mention is a command and not a turn."""
+        return command_words.is_command(text, self._service.workflows)
+
+    async def policy(self, conversation: ConversationRef) -> ChannelPolicy:
+        """What holds in a conversation's channel now."""
+        stored = await self._service.store.settings(conversation.channel_key)
+        return channel_settings.effective(self._defaults, stored)
+
+    async def perform(self, command: Command) -> Receipt:
+        """Do what a command says. Never raises for what a person can do wrong."""
+        words = command_words.read(command.text)
+        try:
+            return await self._perform(command, words)
+        except (OrchestratorError, SettingError) as error:
+            return _no(str(error))
+
+    async def _perform(self, command: Command, words: Words) -> Receipt:
+        match words.word:
+            case "ask" | "run":
+                return await self._turn(command, words)
+            case "stop" | "pause" | "resume":
+                return await self._control(command, words)
+            case "status":
+                return await self._status(command, words.rest)
+            case "runs":
+                return await self._runs(command, words.rest)
+            case "workflows":
+                return self._workflows(command)
+            case "agents":
+                return self._agents(command)
+            case "usage":
+                return await self._usage(command)
+            case "settings":
+                return await self._settings(command, words.rest)
+            case "why":
+                return self._why(command)
+            case "" | "help":
+                return self._help(command, words.rest.lower())
+            case unknown:
+                near = command_words.nearest(unknown)
+                hint = f"Did you mean `{near}`? " if near else ""
+                return _no(
+                    f"There is no command {_short(unknown, 40)!r}. {hint}Commands: {', '.join(WORDS)}."
+                )
+
+    # ── turns and control ────────────────────────────────────────────────────────────────────
+
+    async def _turn(self, command: Command, words: Words) -> Receipt:
+        workflow, text = None, words.rest
+        if words.word == "run":
+            name, *others = words.rest.split(maxsplit=1) or [""]
+            text = others[0] if others else ""
+            if not name:
+                return _no(f"Say which workflow: run WORKFLOW TEXT. There are: {self._names()}.")
+            workflow = self._service.workflow(name.lower()).name
+        if not text.strip():
+            return _no(f"Say what to do: {words.word}{f' {workflow}' if workflow else ''} TEXT.")
+        return await self._start_turn(
+            Turn(
+                key=command.key,
+                conversation=command.conversation,
+                person=command.person,
+                text=text.strip(),
+                workflow=workflow,
+                at=command.at,
+            )
+        )
+
+    async def _control(self, command: Command, words: Words) -> Receipt:
+        row = await self._target(command, words)
+        policy = await self.policy(command.conversation)
+        allowed = self._permissions.control(
+            command.conversation.key, command.person, words.word, row.who, policy
+        )
+        if not allowed.ok:
+            return _no(allowed.reason, row.id)
+        who = Who(key=command.person.key, name=command.person.name)
+        match words.word:
+            case "stop":
+                await self._service.stop(row.id, who=who)
+                return _yes(f"Stopping {_title(row)} ({row.id}).", row.id)
+            case "pause":
+                await self._service.pause(row.id, who=who)
+                return _yes(f"{_title(row)} ({row.id}) starts no new steps. `resume` goes on.", row.id)
+            case _:
+                await self._service.resume(row.id, who=who)
+                return _yes(f"{_title(row)} ({row.id}) goes on.", row.id)
+
+    async def _target(self, command: Command, words: Words) -> RunRow:
+        """The run that is meant: by id, or the only one here that it can be.
+
+        Raises:
+            NotFound: none, or which one is not clear.
+        """
+        if words.rest:
+            return await self._run_here(command, words.rest)
+        here = await self._service.store.unfinished(command.conversation.key)
+        if words.word == "resume":
+            here = [row for row in here if row.status == "paused"] or here
+        if here:
+            return here[0]
+        # Slash commands are given outside of threads; then the person's own runs of the channel are meant.
+        elsewhere = [row for row in await self._open(command) if row.who == command.person.key]
+        if len(elsewhere) == 1:
+            return elsewhere[0]
+        if elsewhere:
+            listed = "; ".join(f"{row.id}: {_title(row)}" for row in elsewhere[:LISTED])
+            raise NotFound(f"Which one? `{words.word} RUN` with one of these: {listed}")
+        raise NotFound(
+            f"Nothing works or waits here, so there is nothing to {words.word}. `runs` lists what was."
+        )
+
+    async def _run_here(self, command: Command, text: str) -> RunRow:
+        if command_words.RUN_ID.fullmatch(text) is None:
+            raise NotFound(f"{_short(text, 40)!r} is not the id of a run; `runs` lists them.")
+        row = await self._service.store.run(RunId(text))
+        if row is None or not row.conversation_id.startswith(f"{command.conversation.channel_key}:"):
+            raise NotFound(f"There is no run {text} in this channel; `runs` lists them.")
+        return row
+
+    async def _open(self, command: Command) -> list[RunRow]:
+        """Unfinished runs of the channel, as far as they are among the newest."""
+        found: list[RunRow] = []
+        for status in _OPEN:
+            page = await self._service.store.runs(status=status, limit=LOOKED_AT)
+            found += [r for r in page.items if _in_channel(r, command.conversation)]
+        return found
+
+    # ── lists ────────────────────────────────────────────────────────────────────────────────
+
+    async def _status(self, command: Command, rest: str) -> Receipt:
+        if rest:
+            rows = [await self._run_here(command, rest)]
+        else:
+            rows = await self._service.store.unfinished(command.conversation.key)
+            rows = rows or await self._open(command)
+        if not rows:
+            return _yes("Nothing works or waits here.")
+        parts: list[CardPart] = [_rows(rows)]
+        questions: list[str] = []
+        for row in rows[:LISTED]:
+            if row.status in ("waiting", "running", "paused"):
+                state = await self._service.state(row.id)
+                questions += [
+                    f"{row.id}: {a.asked.title}, until {a.asked.expires_at:%Y-%m-%d %H:%M} UTC"
+                    for a in state.open_approvals()
+                ]
+        if questions:
+            parts.append(NotesPart(title="Waiting for people", notes=tuple(questions)))
+        return _card(command, "Status", parts)
+
+    async def _runs(self, command: Command, rest: str) -> Receipt:
+        status = command_words.status(rest)
+        if rest and status is None:
+            return _no(
+                f"Runs can be {', '.join(command_words.STATUSES)}; {_short(rest, 40)!r} is none of these."
+            )
+        page = await self._service.store.runs(status=status, limit=LOOKED_AT)
+        rows = [r for r in page.items if _in_channel(r, command.conversation)]
+        if not rows:
+            more = f" among the newest {LOOKED_AT} of all channels" if page.next else ""
+            return _yes(f"No {rest.lower() + ' ' if rest else ''}runs in this channel{more}.")
+        return _card(command, "Runs", [_rows(rows[:LISTED])])
+
+    def _workflows(self, command: Command) -> Receipt:
+        facts = tuple(
+            (name, f"{w.description or 'no description'} (version {w.version})")
+            for name, w in sorted(self._service.workflows.items())
+        )
+        return _card(command, "Workflows", [FactsPart(facts=facts)])
+
+    def _agents(self, command: Command) -> Receipt:
+        facts = tuple(
+            (a.title or a.name, " · ".join(bit for bit in (a.model, ", ".join(a.capabilities)) if bit))
+            for a in self._service.agents.infos()
+        )
+        return _card(command, "Agents", [FactsPart(facts=facts)]) if facts else _yes("There are no agents.")
+
+    async def _usage(self, command: Command) -> Receipt:
+        now = self._clock.now()
+        since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        used = await self._service.store.usage_since(since)
+        if not used:
+            return _yes(f"No model was used in {now:%B %Y}.")
+        total = Usage()
+        facts: list[tuple[str, str]] = []
+        for model, usage in sorted(used.items()):
+            facts.append((model, _spent(usage)))
+            total = total.plus(usage)
+        if len(facts) > 1:
+            facts.append(("all", _spent(total)))
+        return _card(command, f"Usage in {now:%B %Y} (UTC), all channels", [FactsPart(facts=tuple(facts))])
+
+    # ── settings, why, help ──────────────────────────────────────────────────────────────────
+
+    async def _settings(self, command: Command, rest: str) -> Receipt:
+        if rest:
+            return await self._change(command, rest)
+        stored = await self._service.store.settings(command.conversation.channel_key)
+        policy = channel_settings.effective(self._defaults, stored)
+        origins = channel_settings.origins(stored)
+        facts = tuple(
+            (key, f"{channel_settings.show(key, policy)} ({origins[key]})") for key in channel_settings.KEYS
+        )
+        parts: list[CardPart] = [FactsPart(facts=facts)]
+        flaws = channel_settings.flaws(stored)
+        if flaws:
+            parts.append(NotesPart(title="Stored values that do not hold", notes=tuple(flaws.values())))
+        return _card(command, "Settings of this channel", parts)
+
+    async def _change(self, command: Command, rest: str) -> Receipt:
+        key, equals, value = rest.partition("=")
+        if not equals:
+            return _no("Write settings KEY=VALUE, or settings KEY= for the default; `settings` shows all.")
+        policy = await self.policy(command.conversation)
+        allowed = self._permissions.change(command.conversation.key, command.person, policy)
+        if not allowed.ok:
+            return _no(allowed.reason)
+        changes = channel_settings.parse_change(
+            key,
+            value,
+            workflows=self._service.workflows,
+            agents=self._service.agents.names(),
+            providers=self._providers,
+        )
+        channel = command.conversation.channel_key
+        await self._service.store.change_settings(channel, changes)
+        policy = await self.policy(command.conversation)
+        changed = sorted({name.split(".", 1)[0] for name in changes})
+        now = "; ".join(f"{name} = {channel_settings.show(name, policy)}" for name in changed)
+        return _yes(f"Set for this channel: {now}. Runs that were made before keep what they had.")
+
+    def _why(self, command: Command) -> Receipt:
+        last = self._permissions.last(command.conversation.key, command.person.key)
+        if last is None:
+            return _yes("Nothing is remembered about you here since the bot was started.")
+        word = "Allowed" if last.permission.ok else "Refused"
+        return _yes(f"{word} to {last.what} at {last.at:%Y-%m-%d %H:%M:%S} UTC: {last.permission.reason}")
+
+    def _help(self, command: Command, word: str) -> Receipt:
+        if word in WORDS:
+            return _yes(WORDS[word])
+        facts = tuple(_halves(text) for text in WORDS.values())
+        return _card(command, "Commands", [FactsPart(facts=facts)])
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self._service.workflows))
+
+
+def _in_channel(row: RunRow, conversation: ConversationRef) -> bool:
+    return row.conversation_id.startswith(f"{conversation.channel_key}:")
+
+
+def _halves(text: str) -> tuple[str, str]:
+    form, _, meaning = text.rpartition(": ")
+    return form, meaning
+
+
+def _rows(rows: Sequence[RunRow]) -> FactsPart:
+    return FactsPart(
+        facts=tuple((row.id, f"{row.status} · {row.workflow} · {_title(row)}") for row in rows[:LISTED])
+    )
+
+
+def _title(row: RunRow) -> str:
+    return f"“{_short(' '.join(row.text.split()), TITLE_LENGTH)}”"
+
+
+def _spent(usage: Usage) -> str:
+    cost = "no known price" if usage.cost_usd is None else f"${usage.cost_usd:,.4f}"
+    return f"{usage.input_tokens:,} in · {usage.output_tokens:,} out · {usage.calls:,} calls · {cost}"
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _yes(text: str, run_id: str = "") -> Receipt:
+    return Receipt(accepted=True, text=text, run_id=run_id)
+
+
+def _no(text: str, run_id: str = "") -> Receipt:
+    return Receipt(accepted=False, text=text, run_id=run_id)
+
+
+def _card(command: Command, title: str, parts: Sequence[CardPart]) -> Receipt:
+    card = Card(id=CardId(f"reply:{command.key}"), kind="reply", title=title, parts=tuple(parts))
+    return Receipt(accepted=True, card=card)

@@ -1,0 +1,180 @@
+"""Clicks and forms become decisions and controls, after asking whether this person may.
+
+The first decision that fits counts; whoever comes later is told privately what was decided.
+Nothing here trusts a click: the approval, the person and the edited text are checked anew.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from adapters.contract import Click, Form, FormInput, Person, Receipt
+from bot.channel_settings import ChannelPolicy
+from bot.permissions import Permissions
+from bot.plan_form import FormErrors, changes_form, edit_form, edited_arguments
+from orchestrator.engine.state import Approval, RunState
+from orchestrator.errors import NotFound, OrchestratorError, Refused
+from orchestrator.events import ApprovalId, DecisionKind, Json, RunId, Who
+from orchestrator.ports import ApprovalRow
+from orchestrator.service import Service
+
+log = structlog.get_logger(__name__)
+
+_WORDS = {
+    "approve": "approved",
+    "edit": "approved with edits",
+    "changes": "changes asked for",
+    "reject": "rejected",
+}
+_CONTROLS = {"stop": "stop", "pause": "pause", "resume": "resume"}
+
+
+class Decisions:
+    """What people press and send.
+
+    Args:
+        service: the core.
+        permissions: who may do what.
+    """
+
+    def __init__(self, service: Service, permissions: Permissions) -> None:
+        self._service = service
+        self._permissions = permissions
+
+    async def click(self, click: Click, policy: ChannelPolicy) -> Receipt:
+        """Take a click. Never raises for what a person can do wrong."""
+        try:
+            match click.action:
+                case "approve" | "reject":
+                    return await self._decide(click, ApprovalId(click.target), click.action)
+                case "edit" | "changes":
+                    return await self._form(click, ApprovalId(click.target), click.action)
+                case "stop" | "pause" | "resume":
+                    return await self._control(click, RunId(click.target), click.action, policy)
+                case "retry":
+                    return await self._retry(click, RunId(click.target), policy)
+                case _:
+                    return Receipt(
+                        accepted=False, text=f"This version does not know the button {click.action[:40]!r}."
+                    )
+        except OrchestratorError as error:
+            return Receipt(accepted=False, text=str(error))
+
+    async def form(self, given: FormInput) -> Receipt:
+        """Take a form. Errors come back at their fields; nothing is recorded then."""
+        action, _, target = given.form_id.partition(":")
+        if action not in ("edit", "changes") or not target:
+            return Receipt(accepted=False, text="This form is not known here; open it again from the card.")
+        approval_id = ApprovalId(target)
+        try:
+            row = await self._service.store.approval(approval_id)
+            if row is None:
+                raise NotFound(f"there is no approval {approval_id!r}")
+            if action == "changes":
+                comment = given.values.get("comment", "").strip()
+                if not comment:
+                    return Receipt(accepted=False, errors={"comment": "say what should be different"})
+                return await self._decide(given, approval_id, "changes", comment=comment[:4_000])
+            edited = edited_arguments(row.asked, given.values)
+            return await self._decide(given, approval_id, "edit", edited=edited)
+        except FormErrors as error:
+            return Receipt(accepted=False, errors=error.errors)
+        except OrchestratorError as error:
+            return Receipt(accepted=False, text=str(error))
+
+    async def _decide(
+        self,
+        given: Click | FormInput,
+        approval_id: ApprovalId,
+        decision: DecisionKind,
+        *,
+        comment: str = "",
+        edited: Json | None = None,
+    ) -> Receipt:
+        row = await self._known(approval_id)
+        state = await self._service.state(row.run_id)
+        allowed = self._permissions.decide(
+            given.conversation.key, given.person, row.asked, state.created.turn.who.key
+        )
+        if not allowed.ok:
+            return Receipt(accepted=False, text=allowed.reason, run_id=row.run_id)
+        decided = await self._service.decide(
+            approval_id,
+            decision=decision,
+            who=who(given.person),
+            groups=given.person.groups,
+            comment=comment,
+            edited=edited,
+        )
+        if decided.counted:
+            return Receipt(accepted=True, run_id=decided.run_id)
+        return Receipt(accepted=False, run_id=decided.run_id, text=_too_late(decided.approval, state))
+
+    async def _form(self, click: Click, approval_id: ApprovalId, action: str) -> Receipt:
+        row = await self._known(approval_id)
+        state = await self._service.state(row.run_id)
+        allowed = self._permissions.decide(
+            click.conversation.key, click.person, row.asked, state.created.turn.who.key
+        )
+        if not allowed.ok:
+            return Receipt(accepted=False, text=allowed.reason, run_id=row.run_id)
+        approval = state.approvals[approval_id]
+        if approval.decision is not None or approval.resolved is not None or state.ended is not None:
+            return Receipt(accepted=False, run_id=row.run_id, text=_too_late(approval, state))
+        form: Form = edit_form(row.asked) if action == "edit" else changes_form(row.asked)
+        return Receipt(accepted=True, run_id=row.run_id, form=form)
+
+    async def _known(self, approval_id: ApprovalId) -> ApprovalRow:
+        row = await self._service.store.approval(approval_id)
+        if row is None:
+            raise NotFound("This question is not known here any more.")
+        return row
+
+    async def _control(self, click: Click, run_id: RunId, action: str, policy: ChannelPolicy) -> Receipt:
+        state = await self._service.state(run_id)
+        allowed = self._permissions.control(
+            click.conversation.key, click.person, action, state.created.turn.who.key, policy
+        )
+        if not allowed.ok:
+            return Receipt(accepted=False, text=allowed.reason, run_id=run_id)
+        person = who(click.person)
+        if action == "stop":
+            await self._service.stop(run_id, who=person)
+        elif action == "pause":
+            await self._service.pause(run_id, who=person)
+        else:
+            await self._service.resume(run_id, who=person)
+        return Receipt(accepted=True, run_id=run_id)
+
+    async def _retry(self, click: Click, run_id: RunId, policy: ChannelPolicy) -> Receipt:
+        state = await self._service.state(run_id)
+        if state.status != "failed":
+            raise Refused(f"Only a failed run can be tried again; this one is {state.status}.")
+        allowed = self._permissions.start(click.conversation.key, click.person, policy)
+        if not allowed.ok:
+            return Receipt(accepted=False, text=allowed.reason, run_id=run_id)
+        created = state.created
+        # The key hangs on the failed run, so that two clicks are one new run.
+        turn = created.turn.model_copy(update={"key": f"retry:{run_id}"})
+        accepted = await self._service.start(
+            conversation_id=created.conversation_id,
+            turn=turn,
+            workflow=created.workflow,
+            settings=policy.to_run_settings(),
+        )
+        return Receipt(accepted=True, run_id=accepted.run_id)
+
+
+def who(person: Person) -> Who:
+    """A person, as the log remembers them."""
+    return Who(key=person.key, name=person.name)
+
+
+def _too_late(approval: Approval, state: RunState) -> str:
+    decision, resolved = approval.decision, approval.resolved
+    if decision is not None:
+        word = _WORDS[decision.decision]
+        return f"This was already {word} by {decision.who.name}; your click changed nothing."
+    if resolved is not None and resolved.outcome == "expired":
+        return "This has expired; your click changed nothing. Write again to start a new turn."
+    return f"The run has ended ({state.status}); your click changed nothing."

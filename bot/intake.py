@@ -1,0 +1,152 @@
+"""A message becomes a run: deduplicate, authorise, then start, queue, steer or interrupt.
+
+`take` returns when the turn is durable. What is refused is told why; nothing that was
+accepted is ever silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from adapters.contract import Attachment, ChatAdapter, ConversationRef, Receipt, Turn
+from adapters.errors import AdapterError
+from bot.channel_settings import ChannelPolicy
+from bot.decisions import who
+from bot.permissions import Permissions
+from orchestrator.errors import OrchestratorError
+from orchestrator.events import Line, StoredFile, TurnRecord
+from orchestrator.ports import RunRow
+from orchestrator.service import Service
+
+log = structlog.get_logger(__name__)
+
+MAX_TEXT = 200_000  # characters of one message
+MAX_FILES = 10
+EARLIER = 30  # lines of thread text by others that a turn carries
+
+ReadText = Callable[[str, str, bytes], str | None]  # (name, media type, content) → its text, None: binary
+PolicyOf = Callable[[ConversationRef], Awaitable[ChannelPolicy]]
+
+
+class Intake:
+    """Takes turns.
+
+    Args:
+        service: the core.
+        permissions: who may do what.
+        adapters: by platform, for the files' bytes.
+        policy: what holds in a channel.
+        read_text: what can be read of a file; runs in a thread.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        permissions: Permissions,
+        adapters: Mapping[str, ChatAdapter],
+        policy: PolicyOf,
+        read_text: ReadText,
+    ) -> None:
+        self._service = service
+        self._permissions = permissions
+        self._adapters = adapters
+        self._policy = policy
+        self._read_text = read_text
+
+    async def take(self, turn: Turn) -> Receipt:
+        """Start, queue or hand on a turn."""
+        refusal = check_text(turn.text, len(turn.attachments))
+        if refusal:
+            return Receipt(accepted=False, text=refusal)
+        known = await self._service.store.known(turn.key)
+        if known is not None:  # delivered again
+            return Receipt(accepted=True, run_id=known)
+        policy = await self._policy(turn.conversation)
+        allowed = self._permissions.start(turn.conversation.key, turn.person, policy)
+        if not allowed.ok:
+            return Receipt(accepted=False, text=allowed.reason)
+        workflow = turn.workflow or policy.workflow
+        try:
+            self._service.workflow(workflow)
+            files = await self._files(turn)
+            record = _record(turn, files)
+            unfinished = await self._service.store.unfinished(turn.conversation.key)
+            if unfinished and turn.workflow is None:
+                if policy.busy == "steer":
+                    return await self._steer(turn, unfinished)
+                if policy.busy == "interrupt":
+                    await self._interrupt(turn, unfinished)
+            accepted = await self._service.start(
+                conversation_id=turn.conversation.key,
+                turn=record,
+                workflow=workflow,
+                settings=policy.to_run_settings(),
+            )
+        except (OrchestratorError, AdapterError) as error:
+            return Receipt(accepted=False, text=str(error))
+        return Receipt(accepted=True, run_id=accepted.run_id)
+
+    async def _steer(self, turn: Turn, unfinished: list[RunRow]) -> Receipt:
+        row = unfinished[0]
+        if turn.attachments:
+            raise OrchestratorError(
+                "Files cannot be handed to agents at work; wait for the answer, or stop the run."
+            )
+        await self._service.steer(row.id, key=turn.key, text=turn.text, who=who(turn.person))
+        return Receipt(accepted=True, run_id=row.id, text="Handed to the agents at work.")
+
+    async def _interrupt(self, turn: Turn, unfinished: list[RunRow]) -> None:
+        for row in reversed(unfinished):  # the newest first, so that none of them starts in between
+            try:
+                await self._service.stop(row.id, who=who(turn.person), reason="a new message came")
+            except OrchestratorError:
+                log.info("the run ended by itself", action="interrupt_late", run_id=row.id)
+
+    async def _files(self, turn: Turn) -> tuple[StoredFile, ...]:
+        adapter = self._adapters.get(turn.conversation.platform)
+        if not turn.attachments or adapter is None:
+            return ()
+        return tuple([await self._file(adapter, a) for a in turn.attachments])
+
+    async def _file(self, adapter: ChatAdapter, attachment: Attachment) -> StoredFile:
+        content = await adapter.download(attachment)
+        sha256 = await self._service.store.put_blob(content)
+        text = await asyncio.to_thread(self._read_text, attachment.name, attachment.media_type, content)
+        return StoredFile(
+            name=attachment.name,
+            media_type=attachment.media_type,
+            size=len(content),
+            sha256=sha256,
+            text=text,
+        )
+
+
+def check_text(text: str, files: int) -> str:
+    """Why this cannot be a turn; "" if it can."""
+    if not text.strip() and not files:
+        return "The message is empty. Write what you want to know or have done."
+    if len(text) > MAX_TEXT:
+        most = f"{MAX_TEXT:,}"
+        return f"The message is too long: {len(text):,} of at most {most} characters. Attach it as a file."
+    if files > MAX_FILES:
+        return f"Too many files: {files} of at most {MAX_FILES}."
+    return ""
+
+
+def _record(turn: Turn, files: tuple[StoredFile, ...]) -> TurnRecord:
+    earlier = tuple(
+        Line(role="bot" if line.by_bot else "other", name=line.author, text=line.text)
+        for line in turn.earlier[-EARLIER:]
+    )
+    return TurnRecord(
+        key=turn.key,
+        text=turn.text,
+        who=who(turn.person),
+        at=turn.at,
+        context={k: v for k, v in turn.context.items() if v},
+        files=files,
+        earlier=earlier,
+    )

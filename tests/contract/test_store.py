@@ -1,0 +1,472 @@
+"""The log's promises, for every store: order, conflicts, epochs, one run for one turn, blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, Refused, UnknownEvent
+from orchestrator.events import RunEnded, RunId, RunStarted, StepEnded
+from orchestrator.ports import Accepted
+from tests.contract.store_harness import (
+    OpenStore,
+    Opener,
+    asked,
+    begun,
+    created,
+    decided,
+    done,
+    ended,
+    opener,
+    started,
+    steered,
+    store,
+)
+
+__all__ = ["opener", "store"]  # fixtures
+
+
+class TestAccepting:
+    async def test_first_turn_of_a_conversation_starts_at_once(self, store: OpenStore) -> None:
+        accepted = await store.accept(RunId("r1"), created("k1"))
+        assert accepted == Accepted(RunId("r1"), duplicate=False, queued_behind=0)
+        events = await store.events(RunId("r1"))
+        assert [(e.seq, e.body.type) for e in events] == [(1, "run_created"), (2, "run_started")]
+        assert events[0].body == created("k1")
+        row = await store.run(RunId("r1"))
+        assert row is not None
+        assert (row.status, row.position, row.seq, row.ended_at) == ("running", 1, 2, None)
+        assert events[0].at == row.created_at
+        assert events[0].at.tzinfo is not None
+
+    async def test_second_turn_waits_for_the_first(self, store: OpenStore) -> None:
+        await store.accept(RunId("r1"), created("k1"))
+        accepted = await store.accept(RunId("r2"), created("k2"))
+        assert accepted.queued_behind == 1
+        row = await store.run(RunId("r2"))
+        assert row is not None
+        assert (row.status, row.position) == ("queued", 2)
+        assert [r.id for r in await store.unfinished("web:local:general:c1")] == ["r1", "r2"]
+
+    async def test_same_key_a_hundred_times_at_once_is_one_run(
+        self, store: OpenStore, opener: Opener
+    ) -> None:
+        other = await opener()
+        accepted = await asyncio.gather(
+            *((store, other)[i % 2].accept(RunId(f"r{i}"), created("the key")) for i in range(100))
+        )
+        assert [a.duplicate for a in accepted].count(False) == 1
+        (run_id,) = {a.run_id for a in accepted}
+        assert [e.body.type for e in await store.events(run_id)] == ["run_created", "run_started"]
+        assert len((await store.runs()).items) == 1
+
+    async def test_same_run_id_for_another_turn_is_refused_and_others_of_the_group_are_not(
+        self, store: OpenStore
+    ) -> None:
+        await store.accept(RunId("r1"), created("k1"))
+        results = await asyncio.gather(
+            store.accept(RunId("r1"), created("k2", "c2")),
+            store.accept(RunId("r3"), created("k3", "c3")),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], Refused)
+        assert results[1] == Accepted(RunId("r3"), duplicate=False, queued_behind=0)
+
+    async def test_text_that_is_not_unicode_is_refused(self, store: OpenStore) -> None:
+        with pytest.raises(Refused, match="UTF-8"):
+            await store.accept(RunId("r1"), created("k1").model_copy(update={"workflow": "\ud800"}))
+        assert await store.run(RunId("r1")) is None
+
+
+class TestOrderInAConversation:
+    async def test_end_of_a_run_starts_the_next_one_with_it(self, store: OpenStore) -> None:
+        for i in (1, 2, 3):
+            await store.accept(RunId(f"r{i}"), created(f"k{i}"))
+        appended = await store.append(RunId("r1"), [ended()], epoch=None, expected_seq=2, status="completed")
+        assert appended.started == "r2"
+        assert [e.body.type for e in await store.events(RunId("r2"))] == ["run_created", "run_started"]
+        assert [(r.id, r.status) for r in await store.unfinished("web:local:general:c1")] == [
+            ("r2", "running"),
+            ("r3", "queued"),
+        ]
+
+    async def test_end_of_a_queued_run_starts_nothing(self, store: OpenStore) -> None:
+        for i in (1, 2, 3):
+            await store.accept(RunId(f"r{i}"), created(f"k{i}"))
+        stopped = RunEnded(status="stopped", reason="stopped by Ada")
+        assert (await store.append(RunId("r2"), [stopped], epoch=None)).started is None
+        assert (await store.append(RunId("r1"), [ended()], epoch=None)).started == "r3"
+
+    async def test_two_ends_in_one_conversation_at_once_start_one_run(self, store: OpenStore) -> None:
+        for i in (1, 2, 3, 4):
+            await store.accept(RunId(f"r{i}"), created(f"k{i}"))
+        results = await asyncio.gather(
+            store.append(RunId("r1"), [ended()], epoch=None), store.append(RunId("r2"), [ended()], epoch=None)
+        )
+        assert [r.started for r in results if r.started] == ["r3"]
+        assert [(r.id, r.status) for r in await store.unfinished("web:local:general:c1")] == [
+            ("r3", "running"),
+            ("r4", "queued"),
+        ]
+
+    async def test_after_the_last_one_a_new_turn_starts_at_once(self, store: OpenStore) -> None:
+        await started(store, "r1", "c1")
+        await store.append(RunId("r1"), [ended()], epoch=None)
+        accepted = await store.accept(RunId("r2"), created("k2", "c1"))
+        assert accepted.queued_behind == 0
+        row = await store.run(RunId("r2"))
+        assert row is not None
+        assert (row.status, row.position) == ("running", 2)
+
+    async def test_second_end_changes_nothing(self, store: OpenStore) -> None:
+        await started(store, "r1", "c1")
+        await started(store, "r2", "c1")
+        await started(store, "r3", "c1")
+        first = await store.append(RunId("r1"), [ended()], epoch=None)
+        again = await store.append(RunId("r1"), [RunEnded(status="stopped")], epoch=None, status="stopped")
+        assert (first.started, again.started) == ("r2", None)
+        row = await store.run(RunId("r1"))
+        assert row is not None
+        assert row.status == "completed"
+
+
+class TestAppending:
+    async def test_events_come_back_as_they_were_in_order(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        epoch = await store.claim(run_id)
+        bodies = [
+            begun(),
+            done(output={"body": "é🎉\x00\u2028 <b>", "n": 1.5, "list": [1, None, True]}),
+            asked(run_id),
+        ]
+        appended = await store.append(run_id, bodies, epoch=epoch, expected_seq=2, status="waiting")
+        assert [e.seq for e in appended.events] == [3, 4, 5]
+        assert len({e.at for e in appended.events}) == 1
+        assert tuple(await store.events(run_id, after=2)) == appended.events
+        assert [e.body for e in appended.events] == bodies
+        row = await store.run(run_id)
+        assert row is not None
+        assert (row.status, row.seq) == ("waiting", 5)
+
+    async def test_unexpected_length_is_a_conflict_and_nothing_is_written(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        for expected in (0, 1, 3, 99):
+            with pytest.raises(Conflict):
+                await store.append(run_id, [begun()], epoch=None, expected_seq=expected, status="failed")
+        assert await store.heads([run_id]) == {run_id: 2}
+        row = await store.run(run_id)
+        assert row is not None
+        assert row.status == "running"
+
+    async def test_unknown_run(self, store: OpenStore) -> None:
+        with pytest.raises(NotFound):
+            await store.append(RunId("nobody"), [begun()], epoch=None)
+        with pytest.raises(NotFound):
+            await store.claim(RunId("nobody"))
+        assert await store.events(RunId("nobody")) == []
+        assert await store.run(RunId("nobody")) is None
+        assert await store.heads([RunId("nobody")]) == {}
+        await store.release(RunId("nobody"), 1)
+
+    async def test_bad_appends_of_a_group_do_not_touch_the_good_ones(self, store: OpenStore) -> None:
+        runs = [await started(store, f"r{i}") for i in range(6)]
+        huge = asked(runs[3]).model_copy(update={"approval_id": "taken"})
+        await store.append(runs[2], [huge], epoch=None)
+        results = await asyncio.gather(
+            store.append(runs[0], [begun()], epoch=None),
+            store.append(runs[1], [begun()], epoch=99),
+            store.append(runs[3], [huge], epoch=None),  # an approval id that is taken
+            store.append(runs[4], [begun()], epoch=None, expected_seq=7),
+            store.append(runs[5], [begun(), done()], epoch=None),
+            return_exceptions=True,
+        )
+        kinds = [type(r).__name__ for r in results]
+        assert kinds == ["Appended", "Fenced", "Refused", "Conflict", "Appended"]
+        assert await store.heads(runs) == dict(zip(runs, [3, 2, 3, 2, 2, 4], strict=True))
+
+    async def test_number_too_large_for_the_database_is_refused_alone(self, store: OpenStore) -> None:
+        from tests.contract.store_harness import answered
+
+        one, two = await started(store, "r1"), await started(store, "r2")
+        results = await asyncio.gather(
+            store.append(one, [answered(tokens=10**30)], epoch=None),
+            store.append(two, [answered(tokens=7)], epoch=None),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], Refused)
+        assert not isinstance(results[1], BaseException)
+
+    async def test_caller_that_gives_up_leaves_a_whole_log(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        tasks = [asyncio.create_task(store.append(run_id, [begun(), done()], epoch=None)) for _ in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        kept = [r for r in results if not isinstance(r, BaseException)]
+        assert len(kept) == 25
+        events = await store.events(run_id)
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        assert {e.seq for a in kept for e in a.events} <= {e.seq for e in events}
+        types = [e.body.type for e in events[2:]]
+        assert types == ["step_started", "step_ended"] * (len(types) // 2)
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(seed=st.integers(0, 2**32), writers=st.integers(2, 6))
+    async def test_any_interleaving_of_writers_leaves_no_gap_and_tells_each_the_truth(
+        self, opener: Opener, seed: int, writers: int
+    ) -> None:
+        rng = random.Random(seed)
+        stores = [await opener(), await opener()]
+        run_id = await started(stores[0], f"r{seed}-{writers}-{rng.getrandbits(64)}")
+        epoch = await stores[0].claim(run_id)
+        truth: dict[int, str] = {}
+
+        async def write(name: int) -> None:
+            mine = stores[name % 2]
+            for i in range(rng.randint(1, 5)):
+                expected = None
+                if rng.random() < 0.5:
+                    expected = (await mine.heads([run_id]))[run_id]
+                facts = [steered(f"{name}-{i}-{j}") for j in range(rng.randint(1, 3))]
+                use = rng.choice([None, epoch, 77])
+                try:
+                    appended = await mine.append(run_id, facts, epoch=use, expected_seq=expected)
+                except Conflict:
+                    assert expected is not None
+                    assert (await mine.heads([run_id]))[run_id] > expected
+                    continue
+                except Fenced:
+                    assert use == 77
+                    continue
+                assert use != 77
+                if expected is not None:
+                    assert appended.events[0].seq == expected + 1
+                for event, fact in zip(appended.events, facts, strict=True):
+                    assert event.seq not in truth
+                    truth[event.seq] = fact.key
+
+        await asyncio.gather(*(write(name) for name in range(writers)))
+        events = await stores[1].events(run_id)
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        assert {e.seq: getattr(e.body, "key", "") for e in events[2:]} == truth
+        assert [e.at for e in events] == sorted(e.at for e in events)
+        for each in stores:
+            await each.close()
+
+
+class TestLargeFields:
+    async def test_large_fields_lie_in_blobs_and_come_back_whole(self, store: OpenStore) -> None:
+        text = "é" * 400_000 + "\x00end"
+        run_id = await started(store, "r1", text=text)
+        body = done(output={"body": "y" * 100_000, "files": [{"text": "z" * 40_000}]})
+        await store.append(run_id, [body], epoch=None)
+        events = await store.events(run_id)
+        assert events[0].body == created("key-r1", "web:local:general:r1", text)
+        assert events[2].body == body
+        row = await store.run(run_id)
+        assert row is not None
+        assert row.text == text[:200]
+
+    async def test_what_looks_like_a_reference_is_text(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        output = {"sha256": "0" * 64, "size": 5, "excerpt": "x", "large": {"output": {"sha256": "0" * 64}}}
+        fact = done(output={**output, "filler": "x" * 20_000})
+        await store.append(run_id, [done(output=output), fact], epoch=None)
+        assert [e.body for e in await store.events(run_id, after=2)] == [done(output=output), fact]
+
+    async def test_bytes_are_kept_once_under_their_hash(self, store: OpenStore) -> None:
+        content = bytes(range(256)) * 100
+        first, second = await asyncio.gather(store.put_blob(content), store.put_blob(content))
+        assert first == second
+        assert await store.blob(first) == content
+        assert await store.blob(await store.put_blob(b"")) == b""
+        with pytest.raises(NotFound):
+            await store.blob("0" * 64)
+
+    async def test_definitions(self, store: OpenStore) -> None:
+        await store.save_definition("d1", {"name": "quartet", "é": [1]})
+        await store.save_definition("d1", {"name": "another"})
+        assert await store.definition("d1") == {"name": "quartet", "é": [1]}
+        with pytest.raises(NotFound):
+            await store.definition("d2")
+
+
+class TestOwnership:
+    async def test_claim_raises_the_epoch_and_fences_the_one_before(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        first = await store.claim(run_id)
+        second = await store.claim(run_id)
+        assert first is not None
+        assert second == first + 1
+        with pytest.raises(Fenced):
+            await store.append(run_id, [begun()], epoch=first, expected_seq=2)
+        await store.append(run_id, [begun()], epoch=second, expected_seq=2)
+
+    async def test_living_owner_keeps_its_run_until_it_releases(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        epoch = await mine.claim(run_id)
+        assert epoch is not None
+        assert await other.claim(run_id) is None
+        assert await other.to_wake() == []
+        await other.append(run_id, [steered()], epoch=None)  # facts from outside need no claim
+        assert await other.to_wake() == []  # its owner notices
+        await mine.release(run_id, epoch)
+        assert await other.to_wake() == [run_id]
+        assert await other.claim(run_id) == epoch + 1
+        assert await mine.claim(run_id) is None
+
+    async def test_owner_that_is_gone_is_followed_at_once(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        epoch = await mine.claim(run_id)
+        await mine.close()
+        assert await other.to_wake() == [run_id]
+        taken = await other.claim(run_id)
+        assert taken is not None
+        with pytest.raises(Fenced):
+            await other.append(run_id, [begun()], epoch=epoch)
+
+    async def test_late_release_of_an_earlier_epoch_releases_nothing(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        first = await mine.claim(run_id)
+        assert first is not None
+        await mine.claim(run_id)
+        await mine.release(run_id, first, seen=99)
+        assert await other.claim(run_id) is None
+
+    async def test_only_one_of_many_claims_wins(self, opener: Opener) -> None:
+        stores = [await opener() for _ in range(4)]
+        run_id = await started(stores[0], "r1")
+        epochs = await asyncio.gather(*(s.claim(run_id) for s in stores))
+        assert len([e for e in epochs if e is not None]) == 1
+
+    async def test_ended_run_cannot_be_claimed(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        await store.append(run_id, [ended()], epoch=None)
+        assert await store.claim(run_id) is None
+
+    async def test_queued_run_can_be_claimed_to_be_stopped(self, store: OpenStore) -> None:
+        await started(store, "r1", "c1")
+        queued = await started(store, "r2", "c1")
+        epoch = await store.claim(queued)
+        await store.append(
+            queued, [RunEnded(status="stopped")], epoch=epoch, expected_seq=1, status="stopped"
+        )
+        assert [r.id for r in await store.unfinished("c1")] == ["r1"]
+
+
+class TestWaking:
+    """No fact is lost, wherever it falls between an owner's look, its parking and its death."""
+
+    async def parked(self, store: OpenStore, name: str = "r1") -> RunId:
+        run_id = await started(store, name)
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
+        await store.release(run_id, epoch, seen=3)
+        return run_id
+
+    async def test_new_run_is_woken_until_somebody_parks_it(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        assert await store.to_wake() == [run_id]
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
+        await store.release(run_id, epoch, seen=3)
+        assert await store.to_wake() == []
+
+    async def test_decision_by_another_process_wakes_a_waiting_run(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await self.parked(mine)
+        await other.append(run_id, [decided(run_id)], epoch=None)
+        assert await mine.to_wake() == await other.to_wake() == [run_id]
+        epoch = await mine.claim(run_id)
+        assert epoch is not None
+        assert await mine.to_wake() == [run_id]  # the claim alone has done nothing
+        await mine.append(run_id, [steered()], epoch=epoch, expected_seq=4, status="waiting")
+        await mine.release(run_id, epoch, seen=5)
+        assert await mine.to_wake() == []
+
+    async def test_decision_between_the_last_look_and_the_release_is_not_lost(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
+        await store.append(run_id, [decided(run_id)], epoch=None)  # the owner does not look again
+        await store.release(run_id, epoch, seen=3)
+        assert await store.to_wake() == [run_id]
+
+    async def test_decision_before_the_owner_appends_without_having_read_it_is_not_lost(
+        self, store: OpenStore
+    ) -> None:
+        run_id = await started(store, "r1")
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
+        await store.append(run_id, [decided(run_id)], epoch=None)
+        await store.append(run_id, [done()], epoch=epoch, status="waiting")  # wherever the log stands
+        await store.release(run_id, epoch, seen=3)
+        assert await store.to_wake() == [run_id]
+
+    async def test_kill_between_a_decision_and_its_effect_is_not_the_end(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await self.parked(mine)
+        await mine.append(run_id, [decided(run_id)], epoch=None)
+        assert await mine.claim(run_id) is not None
+        await mine.close()  # what the kernel does to the owner's lock at SIGKILL
+        assert await other.to_wake() == [run_id]
+
+    async def test_release_after_a_failure_wakes_again(self, store: OpenStore) -> None:
+        run_id = await self.parked(store)
+        await store.append(run_id, [decided(run_id)], epoch=None)
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.release(run_id, epoch)  # cancelled: nothing is known to be seen
+        assert await store.to_wake() == [run_id]
+
+    async def test_fact_without_effect_does_not_wake_for_ever(self, store: OpenStore) -> None:
+        run_id = await self.parked(store)
+        await store.append(run_id, [steered()], epoch=None)
+        assert await store.to_wake() == [run_id]
+        epoch = await store.claim(run_id)
+        assert epoch is not None
+        await store.release(run_id, epoch, seen=4)
+        assert await store.to_wake() == []
+
+    async def test_queued_and_ended_runs_are_not_woken(self, store: OpenStore) -> None:
+        first = await started(store, "r1", "c1")
+        queued = await started(store, "r2", "c1")
+        await store.append(queued, [steered()], epoch=None)
+        assert await store.to_wake() == [first]
+        await store.append(first, [ended()], epoch=None)
+        await store.append(first, [decided(first)], epoch=None)
+        assert await store.to_wake() == [queued]
+
+
+class TestUnknownEvents:
+    async def test_event_of_a_newer_program_blocks_its_run_and_no_other(self, store: OpenStore) -> None:
+        class FromTheFuture(StepEnded):
+            v: int = 2  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+        one, two = await started(store, "r1"), await started(store, "r2")
+        await store.append(one, [FromTheFuture(node="n", visit=1, attempt=1, output={}), begun()], epoch=None)
+        with pytest.raises(UnknownEvent, match=r"run r1, event 3.*step_ended.*version 2.*update Quartet"):
+            await store.events(one)
+        assert [e.seq for e in await store.events(one, after=3)] == [4]
+        assert len(await store.events(two)) == 2
+
+    async def test_closed_store_says_so(self, opener: Opener) -> None:
+        store = await opener()
+        await store.close()
+        await store.close()
+        with pytest.raises(OrchestratorError, match="closed"):
+            await store.append(RunId("r1"), [RunStarted()], epoch=None)
+        with pytest.raises(OrchestratorError, match="closed"):
+            await store.events(RunId("r1"))
