@@ -111,11 +111,11 @@ def _spread(known: Known, value: object) -> Iterator[tuple[tuple[str, ...], str]
         yield (), mask(str(text)) if text is not None else "–"
         return
     value = value.model_dump() if isinstance(value, BaseModel) else value
-    parts = cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-    if not parts:
-        yield (), _text(value)
-    for name, part in parts.items():
-        yield (str(name),), _text(part)
+    if not isinstance(value, dict) or not value:
+        yield (), _text(cast("object", value))
+        return
+    for name, part in cast("Mapping[str, object]", value).items():
+        yield (name,), _text(part)
 
 
 def _text(value: object) -> str:

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
 from adapters.web.adapter import WebAdapter
-from bot.api.app import create_api
-from bot.app import Core, open_core
+from bot.api import core as api_core
+from bot.api.access import Access
+from bot.api.app import create_api, mount
+from bot.app import Core, channel_defaults, open_core
 from config.errors import ConfigError, ConfigProblem
 from config.settings import Settings
 
@@ -38,16 +43,15 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
     settings = settings.with_address(host, port)
     await asyncio.to_thread(settings.home.mkdir, parents=True, exist_ok=True)
     with _alone(settings.home), _listen(settings) as sock:
-        web = WebAdapter(
-            settings.home,
-            base_url=settings.base_url,
-            bound_host=settings.host,
-            allowed_origins=settings.cors_origins,
-            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        view = api_core.Core(policy=channel_defaults(settings))
+        access = Access(
+            api_key=settings.api_key.get_secret_value() if settings.api_key else "",
+            cors_origins=settings.cors_origins,
+            base_url=settings.base_url_given or "",
         )
-        async with open_core(settings, adapters=[web]) as core:
-            api = create_api(core, web=web)
-            config = uvicorn.Config(
+        api = create_api(view, access)
+        server = _Server(
+            uvicorn.Config(
                 api,
                 log_config=None,
                 access_log=False,
@@ -56,41 +60,83 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
                 ws="none",
                 server_header=False,
             )
-            await _run(uvicorn.Server(config), sock, core)
+        )
+        await _run(server, sock, settings, view, api)
 
 
-async def _run(server: uvicorn.Server, sock: socket.socket, core: Core) -> None:
+async def _run(
+    server: uvicorn.Server, sock: socket.socket, settings: Settings, view: api_core.Core, api: FastAPI
+) -> None:
+    """Listen first, then bring up the rest: until it is there the API answers 503 and "starting"."""
     loop = asyncio.get_running_loop()
-
-    def leave() -> None:
-        server.should_exit = True
-
+    leaving = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, leave)
-    with _quiet_signals(server):
-        serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
-        if server.started:
-            print(_greeting(core.settings), flush=True)  # noqa: T201 - the address is what `quartet up` prints
+        loop.add_signal_handler(name, leaving.set)
+    serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
+    try:
+        web = _web(settings)
+        async with open_core(settings, adapters=[web]) as core:
+            mount(api, web.routes())
+            view.components = lambda: _components(core)
+            view.service = core.service
             warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
+            print(_greeting(settings), flush=True)  # noqa: T201 - what `quartet up` is to print
+            left = asyncio.create_task(leaving.wait())
+            await asyncio.wait([left, serving], return_when=asyncio.FIRST_COMPLETED)
+            left.cancel()
+            view.closing.set()
+            server.should_exit = True
+            web.close_streams()
             await serving
             warming.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
-        else:
-            await serving
+            await asyncio.gather(warming, left, return_exceptions=True)
+    finally:
+        server.should_exit = True
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def _web(settings: Settings) -> WebAdapter:
+    key = settings.api_key
+    return WebAdapter(
+        settings.home,
+        base_url=settings.base_url_given or "",
+        allowed_origins=settings.cors_origins,
+        hosts=(settings.host,),
+        sign_in=OneKey(key.get_secret_value()) if key else None,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again after the end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class OneKey:
+    """People sign in with the value of API_KEY. Implements the page's `SignIn`."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+        self.stamp = hashlib.sha256(b"quartet sign-in\0" + self._key).hexdigest()[:16]
+
+    def check(self, key: str) -> str | None:
+        """The key's name; None: it is not ours."""
+        return "key" if hmac.compare_digest(key.encode(), self._key) else None
+
+
+def _components(core: Core) -> dict[str, api_core.Component]:
+    parts = {name: api_core.Component(status="healthy") for name in core.adapters}
+    detail = "no model is configured" if core.settings.engine == "rules" else ""
+    parts["agents"] = api_core.Component(
+        status="healthy", detail=f"engine: {core.settings.engine}" + (f" ({detail})" if detail else "")
+    )
+    return parts
 
 
 @contextlib.contextmanager
-def _quiet_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Ours are installed on the loop; uvicorn's own would raise the signal again after the end."""
-    capture: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-    server.capture_signals = capture
-    yield
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _alone(home: Path) -> Generator[None]:
     """One bot for one home: two would send every card twice."""
     lock = FileLock(home / "up.lock")
     try:
@@ -112,7 +158,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listen(settings: Settings) -> Iterator[socket.socket]:
+def _listen(settings: Settings) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

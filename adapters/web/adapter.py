@@ -36,7 +36,9 @@ from adapters.web.messages import Messages, slug_of
 from adapters.web.pages import Pages
 from adapters.web.uploads import Uploads
 
-LIMITS = Limits(text=MOST_CHARACTERS, buttons=25, button_label=200, messages=1, file_bytes=20_000_000)
+LIMITS = Limits(
+    text=MOST_CHARACTERS, buttons=25, button_label=200, messages=1, file_bytes=20_000_000, edit_interval_s=0.1
+)
 
 
 class WebAdapter:
@@ -97,6 +99,10 @@ class WebAdapter:
         await self._database.open()
         self._feed.open()
         await self._delivery.start(inbound)
+
+    def close_streams(self) -> None:
+        """End open pages' streams, so that the server can stop at once; browsers connect again."""
+        self._feed.close()
 
     async def stop(self) -> None:
         """End open pages' streams and close the file. May be called twice."""

@@ -77,7 +77,7 @@ def parse_message(
         file_bytes: the size of the largest file that is taken.
     """
     given = dict(fields)
-    text = _clean(given.get("text", "")).strip()
+    text = clean_text(given.get("text", "")).strip()
     if len(text) > MOST_CHARACTERS:
         return Refusal(
             413,
@@ -93,7 +93,7 @@ def parse_message(
         megabytes = file_bytes // 1_000_000
         return Refusal(413, f"{large.name} is too large: at most {megabytes} MB for one file.")
     options = {
-        name.removeprefix("option."): _clean(value)[:100]
+        name.removeprefix("option."): clean_text(value)[:100]
         for name, value in given.items()
         if name.removeprefix("option.") in CHOICES and name.startswith("option.") and value
     }
@@ -103,7 +103,7 @@ def parse_message(
 
 def file_name(given: str) -> str:
     """The name of an uploaded file: its last part, without control characters, not longer than disks take."""
-    name = _clean(given.replace("\\", "/").rsplit("/", 1)[-1]).replace("\n", " ").replace("\r", " ").strip()
+    name = clean_text(given.replace("\\", "/").rsplit("/", 1)[-1]).replace("\n", " ").replace("\r", " ").strip()
     return name[-150:] or "file"
 
 
@@ -164,7 +164,7 @@ def parse_click(
         conversation=conversation,
         person=person,
         action=action,
-        target=_clean(target),
+        target=clean_text(target),
         message=MessageRef(conversation=conversation, message_id=said.id),
         at=at,
     )
@@ -186,7 +186,7 @@ def parse_form(
     """
     given = dict(fields)
     sent = given.get("nonce", "")
-    values = {field.name: _clean(given.get(f"field.{field.name}", "")) for field in form.fields}
+    values = {field.name: clean_text(given.get(f"field.{field.name}", "")) for field in form.fields}
     errors: dict[str, str] = {}
     for field in form.fields:
         value = values[field.name]
@@ -206,11 +206,11 @@ def parse_form(
 
 def person_named(name: str) -> Person | None:
     """The person who signs in under a name; the same name is the same person. None: no name."""
-    shown = " ".join(_clean(name).split())[:60]
+    shown = " ".join(clean_text(name).split())[:60]
     slug = re.sub(r"[^\w-]+", "-", shown.casefold()).strip("-_")
     return Person(platform="web", id=slug, name=shown, is_admin=True) if slug else None
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Line breaks made the same; control characters and halves of characters left out."""
     return _HARMFUL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

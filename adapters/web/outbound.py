@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from adapters.contract import Card, Form, SourcesPart
 from adapters.plain import cost_text, row_facts, seconds_text
+from adapters.web.inbound import clean_text
 from adapters.web.markdown import render_markdown
 from adapters.web.messages import Listed, Notice, Said
 
@@ -57,7 +58,7 @@ def card_html(card: Card, *, message_id: str, slug: str, position: int, at: date
     anchor = f"{message_id}-source-"
 
     def markdown(text: str) -> Markup:
-        return render_markdown(text, sources=sources, anchor=anchor)
+        return render_markdown(clean_text(text), sources=sources, anchor=anchor)
 
     return _draw(
         _CARD,
@@ -121,12 +122,17 @@ def size_text(size: int) -> str:
     return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
+def _without_controls(value: object) -> object:
+    return clean_text(value) if type(value) is str else value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         auto_reload=False,
         undefined=StrictUndefined,
+        finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -273,10 +273,9 @@ class Pages:
     ) -> Response:
         nonce = secrets.token_urlsafe(16)
         html = form_html(form, slug=listed.slug, nonce=nonce, values=values, errors=errors)
-        status = 422 if errors else 200
         if wants_json(request):
-            return JSONResponse({"form": html}, status)
-        return await self._chat(person, listed, status=status, form=html)
+            return JSONResponse({"form": html})
+        return await self._chat(person, listed, status=422 if errors else 200, form=html)
 
     async def _dismiss(self, request: Request, person: Person, listed: Listed) -> Response:
         fields = await guard.read_fields(request)

@@ -17,7 +17,7 @@ from bot.permissions import may_decide
 from bot.plan_form import check_plan
 from orchestrator.artifacts import Plan
 from orchestrator.engine.state import Approval, RunState
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, Refused
 from orchestrator.events import ApprovalId, DecisionKind, Json
 
 
@@ -65,8 +65,8 @@ class Approvals:
         """Waiting questions, oldest first."""
         try:
             page = await self._core.ready().store.waiting(limit=limit, cursor=cursor)
-        except ValueError as error:
-            raise wrong("cursor", "is not one that this list gave out") from error
+        except Refused as error:
+            raise wrong("cursor", str(error)) from error
         return ApprovalList(items=[waiting_view(row) for row in page.items], next=page.next)
 
     async def decide(self, approval_id: str, body: DecisionIn, caller: CallerOf) -> ApprovalView:

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.errors import Conflict, NotFound, OrchestratorError, Refused
+from orchestrator.errors import Conflict, NotFound, OrchestratorError, Refused, StoreFailed
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +159,10 @@ async def _core(request: Request, error: Exception) -> Response:
             status = 404
         case Refused() | Conflict():
             status = 409
+        case StoreFailed():
+            log.error("the database failed", action="api_store_failed", error=str(error))
+            detail = "The database fails; the log of the bot says why. Nothing was lost; try again later."
+            return ProblemError(503, detail, headers={"Retry-After": "5"}).response()
         case _:  # a run that this version cannot read, and what should not come up here
             log.error("the core refused", action="api_core_error", error=str(error), path=request.url.path)
             status = 500

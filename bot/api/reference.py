@@ -16,9 +16,10 @@ PAGE = """<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 h2 { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1rem; overflow-wrap: anywhere; }
 code, pre { font: 14px/1.45 ui-monospace, monospace; }
-pre { overflow: auto; padding: .7rem; border: 1px solid var(--line); border-radius: .4rem; max-height: 30rem; }
+pre { overflow: auto; padding: .7rem; border: 1px solid var(--line); max-height: 30rem; }
 table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); }
+td, th { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; }
+td, th { border-bottom: 1px solid var(--line); }
 </style></head><body>
 <header><h1>{{ doc.info.title }} API {{ doc.info.version }}</h1>
 <p>{{ doc.info.description }}</p>
@@ -31,15 +32,18 @@ td, th { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; 
 <p>{{ o.summary }}.</p><p style="white-space: pre-line">{{ o.description }}</p>
 {% if o.parameters %}<table><tr><th>Parameter</th><th>In</th><th>Values</th></tr>
 {% for p in o.parameters %}<tr><td><code>{{ p.name }}</code>{% if p.required %} (required){% endif %}</td>
-<td>{{ p.where }}</td><td>{{ p.description }} <code>{{ p.schema }}</code></td></tr>{% endfor %}</table>{% endif %}
+<td>{{ p.where }}</td><td>{{ p.description }} <code>{{ p.schema }}</code></td></tr>
+{% endfor %}</table>{% endif %}
 {% if o.body %}<p>Body: <a href="#schema-{{ o.body }}">{{ o.body }}</a></p>{% endif %}
 <table><tr><th>Status</th><th>Meaning</th><th>Body</th></tr>
 {% for r in o.responses %}<tr><td>{{ r.status }}</td><td>{{ r.description }}</td>
-<td>{% if r.schema %}<a href="#schema-{{ r.schema }}">{{ r.schema }}</a>{% else %}{{ r.media }}{% endif %}</td></tr>
+<td>{% if r.schema %}<a href="#schema-{{ r.schema }}">{{ r.schema }}</a>
+{% else %}{{ r.media }}{% endif %}</td></tr>
 {% endfor %}</table></section>
 {% endfor %}
 <h2>Schemas</h2>
-{% for name, schema in schemas %}<details id="schema-{{ name }}" open><summary><code>{{ name }}</code></summary>
+{% for name, schema in schemas %}
+<details id="schema-{{ name }}" open><summary><code>{{ name }}</code></summary>
 <pre tabindex="0">{{ schema }}</pre></details>
 {% endfor %}</main></body></html>
 """
@@ -77,9 +81,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> dict[str
                 "where": p["in"],
                 "required": p.get("required", False),
                 "description": p.get("description", ""),
-                "schema": json.dumps(
-                    {k: v for k, v in p["schema"].items() if k not in ("title", "description")}
-                ),
+                "schema": _values(p["schema"]),
             }
             for p in operation.get("parameters", ())
         ],
@@ -94,6 +96,10 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> dict[str
             for status, response in sorted(operation["responses"].items())
         ],
     }
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in schema.items() if k not in ("title", "description")})
 
 
 def _schema(part: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from bot.api.core import Core
 from bot.api.errors import ProblemError, problems, wrong
 from bot.api.views import RunDetail, RunList, RunView, run_detail, run_view, unreadable_run
 from bot.permissions import may_stop
-from orchestrator.errors import NotFound, UnknownEvent
+from orchestrator.errors import NotFound, Refused, UnknownEvent
 from orchestrator.events import ENDED, RunEvent, RunId, RunStatus
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
@@ -86,8 +86,8 @@ class Runs:
         service = self._core.ready()
         try:
             page = await service.store.runs(status=status, limit=limit, cursor=cursor)
-        except ValueError as error:
-            raise wrong("cursor", "is not one that this list gave out") from error
+        except Refused as error:
+            raise wrong("cursor", str(error)) from error
         return RunList(items=[await self._view(service, row) for row in page.items], next=page.next)
 
     async def _view(self, service: Service, row: RunRow) -> RunView:

@@ -48,28 +48,46 @@ const atEnd = () => { const s = scroller(); return s.scrollHeight - s.scrollTop 
 const toEnd = () => { const s = scroller(); s.scrollTop = s.scrollHeight; };
 
 function listen() {
-  const events = new EventSource(main.dataset.events); // the browser resumes it with Last-Event-ID
-  events.addEventListener("message", (event) => place(event.data));
-  events.addEventListener("notice", (event) => notice(event.data));
-  events.addEventListener("listing", (event) => {
-    const focused = document.activeElement?.closest("#listing a")?.getAttribute("href");
-    $("listing").innerHTML = event.data;
-    if (focused) $("listing").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  let [path, seen] = main.dataset.events.split("?after=");
+  let events; // the browser resumes it with Last-Event-ID
+  const open = () => {
+    events = new EventSource(`${path}?after=${seen}`);
+    on("message", place);
+    on("notice", notice);
+    on("listing", list);
+    on("busy", (text) => { $("busy").textContent = text; $("busy").hidden = !text; });
+    events.onopen = () => document.body.classList.remove("away");
+    events.onerror = () => {
+      document.body.classList.add("away");
+      if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // refused
+    };
+  };
+  const on = (kind, show) => events.addEventListener(kind, (event) => {
+    seen = event.lastEventId || seen;
+    show(event.data);
   });
-  events.addEventListener("busy", (event) => {
-    $("busy").textContent = event.data;
-    $("busy").hidden = !event.data;
+  open();
+  document.addEventListener("visibilitychange", () => { // a browser has few connections for one server
+    events.close();
+    if (!document.hidden) open();
   });
-  events.addEventListener("open", () => document.body.classList.remove("away"));
-  events.addEventListener("error", () => {
-    document.body.classList.add("away");
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // refused, not broken
-  });
+}
+
+function list(html) {
+  const focused = document.activeElement?.closest("#listing a")?.getAttribute("href");
+  $("listing").innerHTML = html;
+  if (focused) $("listing").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
 // ── seconds that count on ───────────────────────────────────────────────────────────────────
 
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
 function count() {
+  for (const time of document.querySelectorAll("time:not([title])")) {
+    time.title = time.textContent; // as the server wrote it, in UTC
+    time.textContent = clock.format(Date.parse(time.dateTime));
+  }
   for (const place of document.querySelectorAll("[data-since]")) {
     const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
     place.textContent = seconds < 60 ? `${seconds} s`
@@ -86,10 +104,9 @@ async function send(form, button) {
     headers: { accept: "application/json" },
     body: form.enctype === "multipart/form-data" ? body : new URLSearchParams(body),
   });
-  if (!response.headers.get("content-type")?.startsWith("application/json")) {
-    if (response.status === 401) location.reload();
+  if (response.status === 401) location.reload(); // sign in again
+  if (!response.headers.get("content-type")?.startsWith("application/json"))
     throw new Error(`The server answered ${response.status}.`);
-  }
   return response.json();
 }
 
@@ -105,7 +122,7 @@ function wrongWith(form) {
 }
 
 function complain(text) {
-  const place = $("composer-wrong");
+  const place = (dialog.open && dialog.querySelector(".sent-wrong")) || $("composer-wrong");
   place.textContent = text;
   place.hidden = !text;
 }
@@ -143,16 +160,13 @@ document.addEventListener("submit", async (event) => {
     if (form === composer) await sendMessage(form);
     else {
       const answer = await send(form, button);
-      if (answer.form) showForm(answer.form);
+      if (answer.wrong) complain(answer.wrong);
+      else if (answer.form) showForm(answer.form);
       else if ("form" in form.dataset) form.closest("dialog") ? dialog.close() : location.assign(answer.go);
       if ("dismiss" in form.dataset) { form.remove(); composer.elements.text.focus(); }
     }
   } catch (error) {
-    const text = `That did not arrive. ${error.message} Try again in a moment.`;
-    if (dialog.open) {
-      const place = dialog.querySelector(".sent-wrong") || dialog.firstElementChild.appendChild(element('<p class="wrong sent-wrong" role="alert"></p>'));
-      place.textContent = text;
-    } else complain(text);
+    complain(`That did not arrive. ${error.message} Try again in a moment.`);
   } finally {
     delete form.dataset.sending;
   }
