@@ -100,11 +100,15 @@ async def open_core(
     await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
     store = await SqliteStore.open(home / "quartet.db", owners_dir=home / "owners")
     knowledge = KnowledgeIndex(settings.knowledge_dir, home / "knowledge.db")
+    models = _models(settings)
     try:
-        core = _assemble(settings, store, knowledge, specs, workflows, {a.platform: a for a in adapters})
+        by_platform = {a.platform: a for a in adapters}
+        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform)
         async with _tasks(core, execute=execute, own=own):
             yield core
     finally:
+        if models is not None:
+            await models.close()
         await knowledge.close()
         await store.close()
 
@@ -141,6 +145,7 @@ def _assemble(
     settings: Settings,
     store: SqliteStore,
     knowledge: KnowledgeIndex,
+    models: Providers | None,
     specs: list[AgentSpec],
     workflows: dict[str, Workflow],
     adapters: dict[str, ChatAdapter],
@@ -149,7 +154,7 @@ def _assemble(
     agents = AgentRegistry(
         specs,
         tools=_tools(settings, knowledge),
-        models=_models(settings),
+        models=models,
         default_model=settings.model_for("") or RULES,
     )
     scheduler = LocalScheduler(store, clock=clock, concurrency=settings.workers)

@@ -223,7 +223,7 @@ def _usage_facts(usage: Usage) -> list[tuple[str, str]]:
     if usage.input_tokens or usage.output_tokens:
         tokens += f" ({usage.input_tokens:,} in, {usage.output_tokens:,} out)"
         return [("Tokens", tokens), ("Cost", money(usage.cost_usd))]
-    return [("Tokens", tokens), ("Cost", money(usage.cost_usd or 0.0))]
+    return [("Tokens", tokens), ("Cost", "nothing: no model was asked")]
 
 
 def _controls(state: RunState) -> tuple[Button, ...]:
