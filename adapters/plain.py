@@ -6,7 +6,16 @@ notifications read that), and tests compare what each platform shows with it.
 
 from __future__ import annotations
 
+import re
+
 from adapters.contract import AgentRow, Card, CardPart, PlanPart, SourceLine, TaskLine
+
+_HARMFUL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|[\ud800-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """Line breaks made the same; control characters and halves of characters left out."""
+    return _HARMFUL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def card_text(card: Card) -> str:

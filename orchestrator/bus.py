@@ -32,7 +32,7 @@ class Bus:
         def end() -> None:
             if listener in listeners:
                 listeners.remove(listener)
-            if run_id is not None and not listeners:
+            if run_id is not None and not listeners and self._of.get(run_id) is listeners:
                 self._of.pop(run_id, None)
 
         return end

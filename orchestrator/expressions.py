@@ -10,18 +10,26 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import simpleeval  # pyright: ignore[reportMissingTypeStubs]
 
 MAX_LENGTH = 500  # characters
+
+
+def _modulo(x: float, y: float) -> float:
+    # Of a text, `%` would be formatting: '%999999999d' % 1 fills the memory.
+    if isinstance(x, str | bytes):
+        raise TypeError("% is for numbers only")
+    return x % y
+
 
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: simpleeval.safe_mult,
     ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
+    ast.Mod: _modulo,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -43,8 +51,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lower": lambda s: str(s).lower(),
 }
 _ALLOWED = (
-    ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp,
-    ast.Call, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Constant, ast.List, ast.Tuple, ast.keyword,
+    ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Call,
+    ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Constant, ast.List, ast.Tuple, ast.keyword,
 )  # fmt: skip
 
 
@@ -52,23 +60,29 @@ class ExpressionError(ValueError):
     """A condition could not be read or worked out. The message names the place."""
 
 
+class _Evaluator(simpleeval.EvalWithCompoundTypes):
+    """Reads a dot as a key of a JSON object and nothing else: methods of objects are not variables."""
+
+    def _eval_attribute(self, node: ast.Attribute) -> Any:
+        value: Any = self._eval(node.value)
+        if isinstance(value, Mapping) and node.attr in value:
+            return cast("Mapping[str, Any]", value)[node.attr]
+        raise LookupError(f"there is no {node.attr!r}")
+
+
 def problems(text: str, names: set[str] | frozenset[str]) -> Iterator[str]:
     """What is wrong with a condition, before any run: syntax, unknown names, forbidden forms."""
-    if len(text) > MAX_LENGTH:
-        yield f"the condition is longer than {MAX_LENGTH} characters"
-        return
     try:
         tree = _parse(text)
     except ExpressionError as error:
         yield str(error)
         return
-    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in names and node.id not in FUNCTIONS:
-            near = ", ".join(sorted(names))
-            yield f"{text!r} uses the unknown name {node.id!r}; known are {near}"
-    for name in called - FUNCTIONS.keys():
+    called = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    for name in sorted({f.id for f in called} - FUNCTIONS.keys()):
         yield f"{text!r} calls {name!r}; functions are {', '.join(sorted(FUNCTIONS))}"
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n not in called}
+    for name in sorted(used - names):
+        yield f"{text!r} uses the unknown name {name!r}; known are {', '.join(sorted(names))}"
 
 
 def holds(text: str, variables: Mapping[str, Any]) -> bool:
@@ -82,19 +96,22 @@ def holds(text: str, variables: Mapping[str, Any]) -> bool:
         ExpressionError: something in it is missing or does not fit together.
     """
     tree = _parse(text)
-    evaluator = simpleeval.EvalWithCompoundTypes(
-        operators=OPERATORS, functions=FUNCTIONS, names=dict(variables)
-    )
+    evaluator = _Evaluator(operators=OPERATORS, names=dict(variables))
+    evaluator.functions = FUNCTIONS  # set afterwards: the constructor would add list, set, dict and tuple
     try:
         return bool(evaluator.eval(text, previously_parsed=tree.body))
     except ZeroDivisionError as error:
         raise ExpressionError(f"{text!r} divides by zero") from error
-    except (simpleeval.InvalidExpression, TypeError, ValueError, LookupError, AttributeError) as error:
+    except RecursionError as error:
+        raise ExpressionError(f"{text!r} is nested too deeply") from error
+    except (simpleeval.InvalidExpression, TypeError, ValueError, LookupError, ArithmeticError) as error:
         raise ExpressionError(f"{text!r} cannot be worked out: {error}") from error
 
 
 @lru_cache(maxsize=512)
 def _parse(text: str) -> ast.Expression:
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"the condition is longer than {MAX_LENGTH} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator import expressions
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+VARIABLES = frozenset({"visits", "policies", "inputs"})  # what conditions read besides nodes' outputs
 
 
 class Part(BaseModel):
@@ -169,6 +170,8 @@ class Workflow(Part):
         if self.start is not None and self.start not in names:
             yield Flaw(("start",), f"there is no node {self.start!r}; nodes are {_list(names)}")
         for name, node in self.nodes.items():
+            if name in VARIABLES:
+                yield Flaw(("nodes", name), f"{name!r} is a variable of conditions; choose another name")
             if isinstance(node, ApprovalNode) and node.of not in names:
                 yield Flaw(("nodes", name, "of"), f"there is no node {node.of!r}; nodes are {_list(names)}")
             agent = node.agent if isinstance(node, AgentNode | ErrorHandlerNode) else None
@@ -190,7 +193,7 @@ class Workflow(Part):
                 if given not in names:
                     yield Flaw(("edges", i, end), f"there is no node {given!r}; nodes are {_list(names)}")
             if edge.when is not None:
-                allowed = names | {"visits", "policies", "inputs"}
+                allowed = names | VARIABLES
                 for message in expressions.problems(edge.when, allowed):
                     yield Flaw(("edges", i, "when"), message)
             node = self.nodes.get(edge.source)

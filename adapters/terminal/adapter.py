@@ -77,7 +77,7 @@ class TerminalAdapter:
         self._nonces: dict[str, MessageRef] = {}
         self._questions: dict[str, asyncio.Task[None]] = {}  # message id → its open question
         self._busy = ""
-        self._frozen = False  # the live region was left behind: an answer stands below it
+        self._frozen = False  # the live region was left behind for good
 
     @property
     def platform(self) -> Platform:
@@ -132,7 +132,10 @@ class TerminalAdapter:
         return self._inbound
 
     async def _show_receipt(self, receipt: Receipt) -> None:
-        if receipt.text:
+        if receipt.text and receipt.accepted and not receipt.run_id and self._show_answer:
+            async with self._painting:  # a command's answer
+                await asyncio.to_thread(self._screen.reply, receipt.text)
+        elif receipt.text:
             await self._print(clean(receipt.text))
         if receipt.card is not None:
             await self._print_card(receipt.card)
@@ -210,7 +213,7 @@ class TerminalAdapter:
     async def _show_new(self, message: MessageRef, card: Card) -> None:
         if card.kind == "status" and self._screen.repaints and not self._frozen:
             await self._repaint()
-        elif card.kind == "answer" and self._show_answer:
+        elif card.kind == "answer":
             await self._print_answer(card)
         else:
             await self._print_card(card)
@@ -228,9 +231,9 @@ class TerminalAdapter:
 
     async def _print_answer(self, card: Card) -> None:
         async with self._painting:
-            await asyncio.to_thread(self._screen.freeze)
-            self._frozen = True
             await asyncio.to_thread(self._screen.say, outbound.heading(card))
+            if not self._show_answer:
+                return
             try:
                 await asyncio.to_thread(self._screen.answer, card)
             except BrokenPipeError as error:

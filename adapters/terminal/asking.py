@@ -38,10 +38,14 @@ class Always:
 
     def __init__(self, action: str) -> None:
         self.action = action
+        self.stuck = asyncio.Event()  # an approval is open that cannot be settled this way
 
     async def choose(self, title: str, buttons: Sequence[Button], *, again: bool) -> Button | None:
         """The button with the one action, if it is there."""
-        return None if again else next((b for b in buttons if b.action == self.action), None)
+        button = None if again else next((b for b in buttons if b.action == self.action), None)
+        if button is None:
+            self.stuck.set()
+        return button
 
     async def fill(self, form: Form, errors: Mapping[str, str]) -> Mapping[str, str] | None:
         """Takes the form as it is offered; if that is wrong, gives it up."""
@@ -79,9 +83,8 @@ class Prompt:
         """Let the person fill the form, in the editor when a long text is to be changed."""
         if self._editor and any(f.multiline and f.value for f in form.fields):
             return await self._fill_in_editor(form, errors)
-        await self._say(
-            clean("\n".join(text for text in (form.title, form.note, errors.get("", "")) if text))
-        )
+        wrong = [f"✗ {_label(form, name)}{what}" for name, what in errors.items()]
+        await self._say(clean("\n".join(text for text in (form.title, form.note, *wrong) if text)))
         values: dict[str, str] = {}
         for field in form.fields:
             value = await self._fill_field(field, errors.get(field.name, ""))
@@ -136,3 +139,7 @@ class Prompt:
 
     async def _say(self, text: str) -> None:
         await asyncio.to_thread(self._screen.say, text)
+
+
+def _label(form: Form, name: str) -> str:
+    return next((f"{field.label}: " for field in form.fields if field.name == name), "")

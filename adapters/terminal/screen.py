@@ -8,11 +8,12 @@ lines. All methods block and are meant for a thread; the adapter calls one at a 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -23,6 +24,15 @@ FRAMES_PER_S = 8
 
 
 class _Console(Console):
+    @property
+    def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Of the terminal that is written to; rich asks the program's own stdin, stdout, stderr."""
+        with contextlib.suppress(OSError, ValueError):
+            width, height = os.get_terminal_size(self.file.fileno())
+            if width > 0 and height > 0:
+                return ConsoleDimensions(width, height)
+        return super().size
+
     def on_broken_pipe(self) -> None:
         """Tell the caller; rich would end the program."""
         raise BrokenPipeError
@@ -76,11 +86,6 @@ class Screen:
             with self._quietly():
                 self._live.start(refresh=True)
 
-    def freeze(self) -> None:
-        """Leave the live region on the screen as it is now; later output goes below it."""
-        self._take_live_away(keep=True)
-        self._cards, self._busy = [], ""
-
     def _region(self) -> RenderableType:
         now = self._clock()
         views: list[RenderableType] = [outbound.live_view(card, now) for card in self._cards]
@@ -116,10 +121,19 @@ class Screen:
         Raises:
             BrokenPipeError: nobody reads it any more.
         """
-        if self._out.is_terminal:
-            self._out.print(outbound.answer_view(card))
-        else:
+        if not self._out.is_terminal:
             self._out.file.write(outbound.answer_markdown(card))
+            self._out.file.flush()
+            return
+        self._take_live_away(keep=False)  # the answer stands above it: both may be one terminal
+        self._out.print(outbound.answer_view(card))
+        self._out.file.flush()
+        if self.repaints:
+            self.paint(self._cards, self._busy)
+
+    def reply(self, text: str) -> None:
+        """Print a command's answer."""
+        self._out.file.write(outbound.clean(text) + "\n")
         self._out.file.flush()
 
     # ── questions ──
@@ -147,8 +161,9 @@ class Screen:
 
     def close(self) -> None:
         """Leave the screen tidy. May be called twice."""
-        self._busy = ""
-        self.freeze()
+        self._busy = ""  # the last frame stays, without what moves
+        self._take_live_away(keep=True)
+        self._cards = []
 
     def _quietly(self) -> contextlib.AbstractContextManager[None]:
         """Progress that nobody can read any more is no reason to end the run."""

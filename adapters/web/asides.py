@@ -8,8 +8,10 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from adapters.contract import ConversationRef, Form, Person
+from adapters.plain import clean_text
 from adapters.web.database import Database, next_version, now_text
 
+FORMS_KEPT_FOR = timedelta(days=30)
 SIGNED_IN_FOR = timedelta(days=30)
 
 
@@ -25,7 +27,7 @@ class Asides:
         def work(db: sqlite3.Connection) -> None:
             db.execute(
                 "INSERT INTO notices (conversation, person_id, version, text) VALUES (?, ?, ?, ?)",
-                (ref.key, person.id, next_version(db), text),
+                (ref.key, person.id, next_version(db), clean_text(text)),
             )
 
         await self._database.write(work)
@@ -41,15 +43,19 @@ class Asides:
 
     async def keep_form(self, ref: ConversationRef, person: Person, form: Form) -> None:
         """Remember which form a person was shown, to show it again with what is wrong."""
-        await self._database.write(
-            lambda db: db.execute(
+        old = (datetime.now(UTC) - FORMS_KEPT_FOR).isoformat()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM forms WHERE at < ?", (old,))
+            db.execute(
                 "INSERT INTO forms (conversation, person_id, form_id, form, at) "
                 "VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (conversation, person_id, form_id) "
                 "DO UPDATE SET form = excluded.form, at = excluded.at",
                 (ref.key, person.id, form.id, form.model_dump_json(), now_text()),
             )
-        )
+
+        await self._database.write(work)
 
     async def kept_form(self, ref: ConversationRef, person: Person, form_id: str) -> Form | None:
         """The form that the person was shown."""

@@ -22,6 +22,7 @@ from adapters.contract import (
     Person,
     Turn,
 )
+from adapters.plain import clean_text
 from adapters.web.messages import Said
 
 MOST_CHARACTERS = 200_000  # of one message
@@ -36,7 +37,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _ACTIONS: frozenset[str] = frozenset(get_args(Button.model_fields["action"].annotation))
 _NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_HARMFUL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,9 @@ def parse_message(
 
 def file_name(given: str) -> str:
     """The name of an uploaded file: its last part, without control characters, not longer than disks take."""
-    name = clean_text(given.replace("\\", "/").rsplit("/", 1)[-1]).replace("\n", " ").replace("\r", " ").strip()
+    name = (
+        clean_text(given.replace("\\", "/").rsplit("/", 1)[-1]).replace("\n", " ").replace("\r", " ").strip()
+    )
     return name[-150:] or "file"
 
 
@@ -209,8 +211,3 @@ def person_named(name: str) -> Person | None:
     shown = " ".join(clean_text(name).split())[:60]
     slug = re.sub(r"[^\w-]+", "-", shown.casefold()).strip("-_")
     return Person(platform="web", id=slug, name=shown, is_admin=True) if slug else None
-
-
-def clean_text(text: str) -> str:
-    """Line breaks made the same; control characters and halves of characters left out."""
-    return _HARMFUL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

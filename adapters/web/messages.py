@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic_core import PydanticSerializationError
+
 from adapters.contract import Card, CardId, ConversationRef, Person
 from adapters.errors import ConversationGone, MessageGone
+from adapters.plain import clean_text
 from adapters.web.database import Database, next_version, now_text
 from adapters.web.uploads import Upload
 
@@ -220,7 +223,7 @@ class Messages:
             db.execute(
                 "INSERT INTO messages (id, conversation, version, at, card_id, card, nonce, delivered) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
-                (message_id, ref.key, next_version(db), now_text(), card.id, card.model_dump_json(), nonce),
+                (message_id, ref.key, next_version(db), now_text(), card.id, card_json(card), nonce),
             )
             return message_id, _note_status(db, ref, card)
 
@@ -240,7 +243,7 @@ class Messages:
             changed = db.execute(
                 "UPDATE messages SET version = ?, card_id = ?, card = ? "
                 "WHERE id = ? AND conversation = ? AND card_id IS NOT NULL",
-                (next_version(db), card.id, card.model_dump_json(), message_id, ref.key),
+                (next_version(db), card.id, card_json(card), message_id, ref.key),
             ).rowcount
             if not changed:
                 raise MessageGone(f"there is no card {message_id} in {ref.key} any more; post it again")
@@ -320,7 +323,7 @@ def _slug_said_with(db: sqlite3.Connection, person: Person, nonce: str) -> str |
 
 def first_words(text: str, limit: int = 60) -> str:
     """A title from a text: its first words on one line."""
-    line = " ".join(text[:1000].split())
+    line = " ".join(clean_text(text[:1000]).split())
     if len(line) <= limit:
         return line or "Untitled"
     cut = line[:limit].rsplit(" ", 1)[0] if " " in line[:limit] else line[:limit]
@@ -338,6 +341,19 @@ def _note_status(db: sqlite3.Connection, ref: ConversationRef, card: Card) -> bo
             (card.status, now_text(), ref.key, card.status, card.id),
         ).rowcount
     )
+
+
+def card_json(card: Card) -> str:
+    """A card as the file keeps it. Halves of characters, which no file takes, are left out."""
+    try:
+        return card.model_dump_json()
+    except PydanticSerializationError:
+        return json.dumps(_whole(card.model_dump(mode="json", warnings=False)))
+
+
+def _whole(value: object) -> object:
+    """JSON without halves of characters."""
+    return json.loads(re.sub(r"\\ud[89a-f][0-9a-f]{2}", "", json.dumps(value, ensure_ascii=True)))
 
 
 def _version(db: sqlite3.Connection) -> int:

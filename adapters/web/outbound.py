@@ -17,8 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from adapters.contract import Card, Form, SourcesPart
-from adapters.plain import cost_text, row_facts, seconds_text
-from adapters.web.inbound import clean_text
+from adapters.plain import clean_text, cost_text, seconds_text
 from adapters.web.markdown import render_markdown
 from adapters.web.messages import Listed, Notice, Said
 
@@ -139,7 +138,6 @@ def _environment() -> Environment:
     filters: dict[str, Callable[..., object]] = {
         "cost": cost_text,
         "seconds": seconds_text,
-        "row_facts": row_facts,
         "size": size_text,
         "tone": tone_of,
         "web_link": web_link,

@@ -27,7 +27,7 @@ def stream(
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         seen = version
-        said_busy = ""
+        said_busy: str | None = None  # what the browser shows is not known
         with feed.watch(listed.ref.key) as watch:
             watch.listing_changed = True  # it may have changed while the browser was away
             while not watch.closed:

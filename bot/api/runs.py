@@ -107,7 +107,8 @@ class Runs:
 
     async def run(self, run_id: str) -> RunDetail:
         """A run with its steps and its answer."""
-        return run_detail(await self._core.ready().state(RunId(run_id)))
+        service = self._core.ready()
+        return run_detail(await service.state((await _row(service, run_id)).id))
 
     async def events(
         self,
@@ -121,9 +122,7 @@ class Runs:
         doubles.
         """
         service = self._core.ready()
-        row = await service.store.run(RunId(run_id))
-        if row is None:
-            raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+        row = await _row(service, run_id)
         start = last_event_id if last_event_id is not None else after or 0
         if start > row.seq:
             raise wrong("Last-Event-ID", f"is beyond the log, which has {row.seq} events")
@@ -166,13 +165,18 @@ class Runs:
 
     async def _allowed(self, run_id: str, caller: Caller) -> Service:
         service = self._core.ready()
-        row = await service.store.run(RunId(run_id))
-        if row is None:
-            raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+        row = await _row(service, run_id)
         allowed = may_stop(self._core.policy, caller.actor, requester=row.who)
         if not allowed.ok:
             raise ProblemError(403, allowed.reason)
         return service
+
+
+async def _row(service: Service, run_id: str) -> RunRow:
+    row = await service.store.run(RunId(run_id))
+    if row is None:
+        raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+    return row
 
 
 def _sent(event: RunEvent) -> ServerSentEvent:

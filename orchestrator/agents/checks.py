@@ -66,7 +66,10 @@ def plan_flaw(plan: Plan) -> str | None:
     for task in plan.tasks:
         unknown = sorted(set(task.depends_on) - set(ids))
         if unknown:
-            return f"Task {task.id!r} depends on unknown tasks: {', '.join(unknown)}. Tasks are {', '.join(ids)}."
+            return (
+                f"Task {task.id!r} depends on unknown tasks: {', '.join(unknown)}. "
+                f"Tasks are {', '.join(ids)}."
+            )
     left = {task.id: set(task.depends_on) for task in plan.tasks}
     while free := [i for i, needs in left.items() if not needs]:
         for i in free:
@@ -97,7 +100,7 @@ def mark_citations(draft: Draft, known: Iterable[int]) -> Draft:
 
 
 def reviewed(review: Review, previous: Sequence[Json]) -> Reviewed:
-    """The review as the log keeps it. It is repeated if every finding was in an earlier review, and there was one."""
+    """The review as the log keeps it; repeated if there was an earlier one, and nothing is new in this."""
     fields = {name: getattr(review, name) for name in Review.model_fields}
     earlier = {
         _words(str(finding.get("problem", "")))

@@ -1,43 +1,34 @@
 """Our record of an agent's turn ↔ the model library's messages.
 
 The log keeps bits of our own (`TextBit`, `ToolCall`, `OpaqueBit`), so that it outlives the library.
-Pure.
+The way back is a replay.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelRequest,
-    ModelRequestPart,
     ModelResponse,
     ModelResponsePart,
-    RetryFeedbackPart,
-    RetryInfo,
     TextPart,
     ThinkingPart,
     ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
 )
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
 
-from orchestrator.events import (
-    AnswerBit,
-    Json,
-    ModelAnswered,
-    OpaqueBit,
-    TextBit,
-    ToolCall,
-    ToolReturned,
-)
+from orchestrator.events import AnswerBit, Json, ModelAnswered, OpaqueBit, TextBit, ToolCall
 from orchestrator.ports import Recorded
 
 MALFORMED = "malformed_json"
-"""Key under which arguments are kept that were not a JSON object, so that the model gets its own words back."""
+"""Key of arguments that were no JSON object, so that the model gets its own words back."""
 
 
 def to_bits(parts: Sequence[ModelResponsePart]) -> tuple[AnswerBit, ...]:
@@ -48,7 +39,11 @@ def to_bits(parts: Sequence[ModelResponsePart]) -> tuple[AnswerBit, ...]:
             bits.append(TextBit(text=part.content))
         elif isinstance(part, ToolCallPart):
             bits.append(
-                ToolCall(call_id=part.tool_call_id, tool=part.tool_name, arguments=_arguments(part.args))
+                ToolCall(
+                    call_id=part.tool_call_id,
+                    tool=part.tool_name,
+                    arguments=_arguments(cast("str | Json | None", part.args)),
+                )
             )
         elif isinstance(part, ThinkingPart):
             content = {
@@ -96,39 +91,35 @@ def to_parts(bits: Sequence[AnswerBit]) -> list[ModelResponsePart]:
     return parts
 
 
-def history(prompt: str, recorded: Sequence[Recorded]) -> list[ModelMessage]:
-    """Messages up to and with the last recorded model answer; empty if there is none.
+class Replay(WrapperModel):
+    """A model that first gives the answers that are recorded, then asks the real one.
 
-    What was recorded after that answer is not in them: its tool calls are made again through the
-    journal, which knows their results, and its output is judged again with the same outcome.
+    The library goes through the turn again as it did before: it hands the same answers to the same
+    tools (whose results the journal knows) and sends the same misfits back, until the record ends.
     """
-    answers = [i for i, r in enumerate(recorded) if isinstance(r, ModelAnswered)]
-    if not answers:
-        return []
-    messages: list[ModelMessage] = []
-    parts: list[ModelRequestPart] = [UserPromptPart(prompt)]
-    tools: dict[str, str] = {}  # call id → tool, of the last answer
-    for fact in recorded[: answers[-1] + 1]:
-        if isinstance(fact, ModelAnswered):
-            messages.append(ModelRequest(parts=parts))
-            response = ModelResponse(parts=to_parts(fact.bits), model_name=fact.model)
-            messages.append(response)
-            tools = {b.call_id: b.tool for b in fact.bits if isinstance(b, ToolCall)}
-            parts = []
-        elif isinstance(fact, ToolReturned):
-            parts.append(tool_return(fact))
-            tools.pop(fact.call_id, None)
-        elif fact.call_id is not None and fact.call_id in tools:
-            tool = tools.pop(fact.call_id)
-            parts.append(ToolReturnPart(tool, fact.reason, tool_call_id=fact.call_id, outcome="retried"))
-        else:
-            parts.append(RetryFeedbackPart(fact.reason, retry=RetryInfo(cause="model_retry")))
-    return messages
 
+    def __init__(self, model: Model, recorded: Iterable[Recorded]) -> None:
+        super().__init__(model)
+        self._left = deque(fact for fact in recorded if isinstance(fact, ModelAnswered))
 
-def tool_return(fact: ToolReturned) -> ToolReturnPart:
-    """A recorded tool result as the model is told of it."""
-    return ToolReturnPart(
-        fact.tool, fact.result, tool_call_id=fact.call_id, outcome="success" if fact.ok else "failed"
-    )
+    @property
+    def replaying(self) -> bool:
+        """The next answer comes from the record."""
+        return bool(self._left)
 
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """The next recorded answer, else the model's."""
+        if not self._left:
+            return await super().request(messages, model_settings, model_request_parameters)
+        fact = self._left.popleft()
+        used = RequestUsage(
+            input_tokens=fact.usage.input_tokens,
+            output_tokens=fact.usage.output_tokens,
+            cache_read_tokens=fact.usage.cached_tokens,
+        )
+        return ModelResponse(parts=to_parts(fact.bits), usage=used, model_name=fact.model)

@@ -1,4 +1,4 @@
-"""The agents a run can call, by name. Light to import: the model library is loaded in a thread when first needed."""
+"""The agents a run can call, by name. Light to import: the model library loads in a thread, when needed."""
 
 from __future__ import annotations
 
@@ -111,6 +111,8 @@ class AgentRegistry:
         if models is None:
             from orchestrator.agents.rules_engine import rules_model
 
-            return await run_turn(self._agent(spec, step.settings.tools, "tool"), turn, rules_model(spec, step))
+            return await run_turn(
+                self._agent(spec, step.settings.tools, "tool"), turn, rules_model(spec, step)
+            )
         agent = self._agent(spec, step.settings.tools, models.structured(reference))
         return await run_turn(agent, turn, models.model(reference))

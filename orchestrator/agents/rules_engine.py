@@ -73,7 +73,9 @@ def latest(step: StepInput, kind: type[ArtifactT], mark: str) -> ArtifactT | Non
 
 def _returned(messages: list[ModelMessage]) -> list[Json] | None:
     """Passages of all searches so far; None: there was no search yet."""
-    parts = [p for m in messages if isinstance(m, ModelRequest) for p in m.parts if isinstance(p, ToolReturnPart)]
+    parts = [
+        p for m in messages if isinstance(m, ModelRequest) for p in m.parts if isinstance(p, ToolReturnPart)
+    ]
     searches = [p for p in parts if p.tool_name == SEARCH]
     if not searches:
         return None

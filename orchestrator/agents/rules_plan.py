@@ -61,12 +61,16 @@ def plan(step: StepInput, brief: ResearchBrief) -> Plan:
     kind = form(step.turn.text, with_files=any(f.text for f in step.turn.files))
     tasks = _tasks(kind, step) if brief.findings else []
     if brief.gaps or not tasks:
-        tasks.append(PlanTask(id="gaps", title="What could not be found", acceptance="Open questions are named."))
+        tasks.append(
+            PlanTask(id="gaps", title="What could not be found", acceptance="Open questions are named.")
+        )
     for number, comment in enumerate(step.comments, start=1):
         tasks = _changed(tasks, comment, number)
     for number, text in enumerate(step.steering, start=1):
         title = shortened(text, 80)
-        tasks.append(PlanTask(id=f"steered-{number}", title=title, acceptance=f"Covers: {shortened(text, 300)}"))
+        tasks.append(
+            PlanTask(id=f"steered-{number}", title=title, acceptance=f"Covers: {shortened(text, 300)}")
+        )
     goal = shortened(step.turn.text, 300) or "Answer the request."
     if is_follow_up(step):
         goal += f" (after “{shortened(earlier_questions(step)[-1], 120)}”)"
@@ -97,14 +101,23 @@ def _tasks(kind: Form, step: StepInput) -> list[PlanTask]:
 
 def _changed(tasks: list[PlanTask], comment: str, number: int) -> list[PlanTask]:
     """The tasks after a person's comment: something is left out, or something is added."""
-    out = re.match(r"\s*(?:please\s+)?(?:no|drop|remove|without|leave out|skip)\s+(?:the\s+)?(.+)", comment, re.IGNORECASE)
+    out = re.match(
+        r"\s*(?:please\s+)?(?:no|drop|remove|without|leave out|skip)\s+(?:the\s+)?(.+)",
+        comment,
+        re.IGNORECASE,
+    )
     if out:
         gone = stems(out[1])
         kept = [t for t in tasks if not gone or not gone <= stems(f"{t.id} {t.title}")]
         if kept and len(kept) < len(tasks):
             ids = {t.id for t in kept}
             return [t.model_copy(update={"depends_on": [d for d in t.depends_on if d in ids]}) for t in kept]
-    bare = re.sub(r"^\s*(?:please\s+)?(?:(?:also\s+)?(?:add|include|cover|mention)\s+)?", "", comment, flags=re.IGNORECASE)
+    bare = re.sub(
+        r"^\s*(?:please\s+)?(?:(?:also\s+)?(?:add|include|cover|mention)\s+)?",
+        "",
+        comment,
+        flags=re.IGNORECASE,
+    )
     title = shortened(bare or comment, 80) or f"Change {number}"
     return [
         *tasks,

@@ -94,10 +94,13 @@ def brief(step: StepInput, passages: Sequence[Json]) -> ResearchBrief:
     chosen = _chosen(extracts)
     sources = [Source(id=n, title=e.title, url=e.url, quoted=e.quote) for n, e in enumerate(chosen, start=1)]
     findings = [Finding(claim=claim(e.quote), source_ids=[n]) for n, e in enumerate(chosen, start=1)]
-    covered = frozenset().union(*(stems(f"{e.title} {e.quote}") for e in chosen))
+    covered = stems(" ".join(f"{e.title} {e.quote}" for e in chosen))
     missing = [word for word in subject(step) if stem(word) not in covered]
     return ResearchBrief(
-        summary=_summary(step, chosen), findings=findings, sources=sources, gaps=_gaps(step, bool(chosen), missing)
+        summary=_summary(step, chosen),
+        findings=findings,
+        sources=sources,
+        gaps=_gaps(step, bool(chosen), missing),
     )
 
 
@@ -124,7 +127,9 @@ def _gaps(step: StepInput, found: bool, missing: Sequence[str]) -> list[str]:
         gaps.append(f"Nothing in {FOLDER} about {about}.")
     elif missing:
         gaps.append(f"The passages found do not speak of {joined(f'“{w}”' for w in missing[:6])}.")
-    gaps += [f"The attached file {f.name} could not be read as text." for f in step.turn.files if f.text is None]
+    gaps += [
+        f"The attached file {f.name} could not be read as text." for f in step.turn.files if f.text is None
+    ]
     return gaps
 
 
@@ -148,7 +153,7 @@ def _from_files(step: StepInput, wanted: frozenset[str]) -> list[Extract]:
         if not file.text or not file.text.strip():
             continue
         pieces = blocks(file.text[:200_000])
-        # What occurs often in the file matters in it: a summary needs that where the question has no word of it.
+        # What occurs often in a file matters in it; a summary needs that when the question has no word of it.
         often: dict[str, int] = {}
         for piece in pieces:
             for s in stems(piece.text):
@@ -161,7 +166,12 @@ def _from_files(step: StepInput, wanted: frozenset[str]) -> list[Extract]:
         for score, place, text in sorted(sorted(scored, reverse=True)[:3], key=lambda s: -s[1]):
             # A file that a person attached is meant: it comes before what the folder has.
             found.append(
-                Extract(f"Attached file {file.name}", f"attachment:{file.name}", _window(text, wanted | top), 3 + score + place / 1e6)
+                Extract(
+                    f"Attached file {file.name}",
+                    f"attachment:{file.name}",
+                    _window(text, wanted | top),
+                    3 + score + place / 1e6,
+                )
             )
     return found
 

@@ -38,7 +38,9 @@ def _empty(draft: Draft) -> list[ReviewFinding]:
     for section in sections:
         title, _, text = section.partition("\n")
         if not text.strip():
-            found.append(ReviewFinding(severity="major", where=title.strip(), problem="The section is empty."))
+            found.append(
+                ReviewFinding(severity="major", where=title.strip(), problem="The section is empty.")
+            )
     return found
 
 
@@ -72,7 +74,9 @@ def _cited(brief: ResearchBrief, draft: Draft) -> list[ReviewFinding]:
         if block.text.startswith("#"):
             under = block.text.lstrip("# ")
             continue
-        gaps = block.kind == "list" and all(g in " ".join(block.text.split()) for g in brief.gaps) and brief.gaps
+        gaps = (
+            block.kind == "list" and all(g in " ".join(block.text.split()) for g in brief.gaps) and brief.gaps
+        )
         plain = block.kind in ("code", "table") or _OURS.match(block.text.strip()) or gaps
         if not plain and not re.search(r"\[\d+\]", block.text):
             where = under or "start"
@@ -122,5 +126,8 @@ def _sized(step: StepInput, draft: Draft) -> list[ReviewFinding]:
 def _honest(brief: ResearchBrief) -> list[ReviewFinding]:
     if brief.sources:
         return []
-    problem = "Nothing was found, so the answer can only say that. Add documents to the knowledge folder, or connect a model."
+    problem = (
+        "Nothing was found, so the answer can only say that. "
+        "Add documents to the knowledge folder, or connect a model."
+    )
     return [ReviewFinding(severity="major", where="sources", problem=problem)]

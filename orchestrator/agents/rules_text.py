@@ -6,24 +6,43 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-FILLER = frozenset(
-    """a about above after again all also am an and another any are as at be because been before being below between both
-    but by can cannot could did do does doing done down each else every few for from further get give had has have having
-    he help her here him his how i if in into is it its itself just know let like make many may me might more most much
-    must my need no nor not now of off on once one only or other our out over own perhaps please put really same say see
-    shall she should so some such take tell than thank thanks that the their them then there these they thing things this
-    those through to too under until up us use using very want was way we were what when where whether which while who
-    whom why will with within without would yes yet you your quartet hello hi hey explain describe write draft compose
-    summarise summarize list compare comparison difference differences versus vs work works working""".split()
-)
-POINTERS = frozenset("it its that this they them those these there he she one same also again instead".split())
+_FILLER = """
+a about above after again all also am an and another any are as at be because been before being below
+between both but by can cannot could did do does doing done down each else every few for from further
+get give had has have having he help her here him his how i if in into is it its itself just know let
+like make many may me might more most much must my need no nor not now of off on once one only or other
+our out over own perhaps please put really same say see shall she should so some such take tell than
+thank thanks that the their them then there these they thing things this those through to too under
+until up us use using very want was way we were what when where whether which while who whom why will
+with within without would yes yet you your quartet hello hi hey explain describe write draft compose
+summarise summarize list compare comparison difference differences versus vs work works working
+"""
+_POINTERS = "it its that this they them those these there he she one same also again instead"
+FILLER = frozenset(_FILLER.split())
+POINTERS = frozenset(_POINTERS.split())
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[A-Z0-9“\"(`*\[])")
 
 
 def stem(word: str) -> str:
     """A crude English stem: enough that "approvals", "approved" and "approve" meet."""
     w = word.casefold()
-    for ending in ("ations", "ation", "ings", "ing", "ies", "ied", "als", "al", "ers", "er", "ed", "es", "s", "e", "y"):
+    for ending in (
+        "ations",
+        "ation",
+        "ings",
+        "ing",
+        "ies",
+        "ied",
+        "als",
+        "al",
+        "ers",
+        "er",
+        "ed",
+        "es",
+        "s",
+        "e",
+        "y",
+    ):
         if w.endswith(ending) and len(w) - len(ending) >= 3:
             w = w[: -len(ending)]
             break
@@ -128,6 +147,6 @@ def shortened(text: str, most: int) -> str:
 
 
 def joined(parts: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c". """
+    """One line: "a", "a and b", "a, b and c"."""
     named = list(parts)
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}" if named else ""

@@ -9,15 +9,15 @@ from typing import Literal
 from orchestrator.agents.rules_plan import TEMPLATE_TITLES
 from orchestrator.agents.rules_research import earlier_questions, subject
 from orchestrator.agents.rules_text import Block, blocks, items, overlap, sentences, shortened, stem, stems
-from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, TaskResult
+from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, Reviewed, TaskResult
 from orchestrator.ports import StepInput
 
 Length = Literal["short", "normal", "full"]
 Shape = Literal["", "bullets", "table", "prose"]
 FOOTER = "_Put together by Quartet's rules engine: extracts from the sources, no language model._"
 REMEDY = (
-    "Quartet's rules engine answers only from the knowledge folder and from attached files. Add documents there, "
-    "ask with other words, or connect a model (for example with `OPENAI_API_KEY`)."
+    "Quartet's rules engine answers only from the knowledge folder and from attached files. "
+    "Add documents there, ask with other words, or connect a model (for example with `OPENAI_API_KEY`)."
 )
 _LEADS = ("answer", "opening")  # tasks that open the answer with its best extract
 
@@ -31,7 +31,11 @@ def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
     parts = _opening(step)
     results: list[TaskResult] = []
     for task in plan.tasks:
-        text = _missing(brief) if task.id == "gaps" else _section(shares[task.id], shape, length, lead=task.id in _LEADS)
+        text = (
+            _missing(brief)
+            if task.id == "gaps"
+            else _section(shares[task.id], shape, length, lead=task.id in _LEADS)
+        )
         results.append(TaskResult(task_id=task.id, done=bool(text), note="" if text else "no source fits"))
         text = text or f"The sources say nothing about “{_plain(task.title)}”."
         parts.append(f"## {_plain(task.title)}\n\n{text}" if len(plan.tasks) > 1 else text)
@@ -78,7 +82,7 @@ def _shape(wished: str, text: str) -> Shape:
 def _shares(
     tasks: Sequence[PlanTask], brief: ResearchBrief, wanted: frozenset[str], length: Length
 ) -> dict[str, list[Finding]]:
-    """Which findings each task gets: one with words of its own those that fit them, a lead the best, others the rest."""
+    """Which findings each task gets: one with words of its own those that fit them, others the rest."""
     most = {"short": 1, "normal": 3, "full": 8}[length]
     shares: dict[str, list[Finding]] = {}
     for task in tasks:
@@ -154,7 +158,11 @@ def _marked(block: Block, marks: str) -> str:
         return f"{block.text}\n\nSource: {marks}"
     if block.kind == "list":
         lines = block.text.split("\n")
-        ends = [n for n in range(len(lines)) if n + 1 == len(lines) or re.match(r"\s*([-*+]|\d+[.)])\s", lines[n + 1])]
+        ends = [
+            n
+            for n in range(len(lines))
+            if n + 1 == len(lines) or re.match(r"\s*([-*+]|\d+[.)])\s", lines[n + 1])
+        ]
         return "\n".join(f"{line} {marks}" if n in ends else line for n, line in enumerate(lines))
     return f"{block.text} {marks}"
 
@@ -187,9 +195,9 @@ def _plain(text: str) -> str:
 def _revised(body: str, step: StepInput) -> str:
     """The body with the last review's exact edits, where each fits once."""
     for output in step.outputs.values():
-        if "verdict" in output:
-            for finding in output.get("findings") or []:
-                edit = finding.get("edit") or {}
-                if edit.get("find") and body.count(edit["find"]) == 1:
-                    body = body.replace(edit["find"], str(edit.get("replace", "")))
+        if "verdict" not in output:
+            continue
+        for finding in Reviewed.model_validate(output).findings:
+            if finding.edit is not None and body.count(finding.edit.find) == 1:
+                body = body.replace(finding.edit.find, finding.edit.replace)
     return body

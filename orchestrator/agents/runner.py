@@ -19,18 +19,26 @@ from typing import Any, cast
 from pydantic_ai import Agent, ModelRetry, PromptedOutput, RunContext, Tool, ToolOutput
 from pydantic_ai.exceptions import (
     AgentRunError,
-    ToolFailed as TellModel,
     UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
-from pydantic_ai.messages import ModelRequest, ModelResponse, RetryFeedbackPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.exceptions import (
+    ToolFailed as TellModel,
+)
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    RetryFeedbackPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool, WrapperToolset
-from pydantic_ai.usage import RunUsage, UsageLimits
+from pydantic_ai.usage import UsageLimits
 
 from orchestrator.agents import checks, prompts
-from orchestrator.agents.messages import history, to_bits
+from orchestrator.agents.messages import Replay, to_bits
 from orchestrator.agents.models import Models, RetryNotice, Structured, on_retry
 from orchestrator.agents.spec import RULES, AgentSpec, split_reference
 from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Plan, ResearchBrief, Review
@@ -53,15 +61,15 @@ class Turn:
     tools: dict[str, AgentTool]
     reference: str
     models: Models | None  # None: the rules engine
-    call: int = 0  # number of the last model answer
+    call: int = 0  # number of the last model answer, recorded ones included
     asked_at: float = 0.0  # monotonic seconds
     steered: int = 0  # messages already handed to the model
     broken: OrchestratorError | None = None  # an append that was refused while the library held the stack
-    usage: Usage = field(default_factory=Usage)
+    misfits: int = 0  # outputs sent back, before a crash too
     returned: dict[tuple[int, str], ToolReturned] = field(
         default_factory=dict[tuple[int, str], ToolReturned]
     )  # by (model answer, call id): some providers use an id again in the next answer
-    misfits: set[tuple[int, str | None]] = field(default_factory=set[tuple[int, str | None]])
+    known_misfits: set[tuple[int, str | None]] = field(default_factory=set[tuple[int, str | None]])
 
     def __post_init__(self) -> None:
         """Read the journal out of what an earlier try recorded."""
@@ -69,12 +77,10 @@ class Turn:
         for fact in self.step.recorded:
             if isinstance(fact, ModelAnswered):
                 call = fact.call
-                self.usage = self.usage.plus(fact.usage)
             elif isinstance(fact, ToolReturned):
                 self.returned[call, fact.call_id] = fact
             else:
-                self.misfits.add((call, fact.call_id))
-        self.call = call
+                self.known_misfits.add((call, fact.call_id))
         self.steered = len(self.step.steering)
 
     @property
@@ -86,11 +92,9 @@ class Turn:
 
     async def note_answer(self, response: ModelResponse) -> None:
         """Record a model's answer; its tools run after this."""
-        self.call += 1
         provider, model = split_reference(self.reference)
         answered_by = response.model_name or model
         usage = self._usage(response, answered_by)
-        self.usage = self.usage.plus(usage)
         await self.sink.record(
             ModelAnswered(
                 **self.place,
@@ -140,16 +144,15 @@ class Turn:
                     await self.keep(part.tool_call_id, part.tool_name, ok=False, result=text, seconds=0.0)
 
     async def _misfit(self, call_id: str | None, reason: str) -> None:
-        key = (self.call, call_id)
-        if key in self.misfits:
+        self.misfits += 1
+        if (self.call, call_id) in self.known_misfits:
             return
-        if len(self.misfits) >= self.spec.max_output_retries:
+        if self.misfits > self.spec.max_output_retries:
             raise OutputInvalid(
                 f"{self.spec.title}: the answer of {self.reference} did not fit its form, "
-                f"{len(self.misfits)} times sent back. Try another model for this agent. "
+                f"{self.misfits - 1} times sent back. Try another model for this agent. "
                 f"Last reason: {' '.join(reason.split())[:300]}"
             )
-        self.misfits.add(key)
         reason = reason[:REASON_CHARS]
         await self.sink.record(OutputSentBack(**self.place, call_id=call_id, reason=reason))
 
@@ -279,7 +282,7 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
         StepError: it could not be done.
         Fenced: the run is somebody else's.
     """
-    spec, step = turn.spec, turn.step
+    spec = turn.spec
     listening = on_retry.set(turn.note_retry)
     try:
         async with asyncio.timeout(spec.timeout_s):
@@ -308,40 +311,35 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
 
 async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Artifact:
     spec, step = turn.spec, turn.step
-    prompt = prompts.prompt(step, role=spec.output, boundary=secrets.token_hex(12))
-    past = history(prompt, step.recorded)
     settings = ModelSettings()
     if spec.temperature is not None:
         settings["temperature"] = spec.temperature
+    replay = Replay(model, step.recorded)
     async with agent.iter(
-        None if past else prompt,
-        message_history=past or None,
-        model=model,
+        prompts.prompt(step, role=spec.output, boundary=secrets.token_hex(12)),
+        model=replay,
         deps=turn,
         model_settings=settings,
-        usage=RunUsage(
-            requests=turn.usage.calls,
-            input_tokens=turn.usage.input_tokens,
-            output_tokens=turn.usage.output_tokens,
-        ),
         usage_limits=UsageLimits(
             request_limit=spec.max_model_calls,
             tool_calls_limit=spec.max_tool_calls,
             total_tokens_limit=None if turn.models is None else spec.max_tokens,
         ),
     ) as run:
-        replayed = bool(past)
+        recorded = False  # whether the answer under way comes from the record
         async for node in run:
             if Agent.is_model_request_node(node):
                 await turn.note_returns(node.request)
-                if texts := turn.new_steering():
-                    node.request.parts = [*node.request.parts, UserPromptPart(prompts.steering(texts))]
-                turn.sink.doing(spec.doing)
+                recorded = replay.replaying
+                if not recorded:
+                    if texts := turn.new_steering():
+                        node.request.parts = [*node.request.parts, UserPromptPart(prompts.steering(texts))]
+                    turn.sink.doing(spec.doing)
                 turn.asked_at = time.monotonic()
             elif Agent.is_call_tools_node(node):
-                if not replayed:
+                turn.call += 1
+                if not recorded:
                     await turn.note_answer(node.model_response)
-                replayed = False
     if run.result is None:
         raise UnexpectedModelBehavior("the turn ended without an output")
     return run.result.output

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from orchestrator.bus import Bus, Flag
+from orchestrator.bus import Bus
 from orchestrator.engine.facts import facts
 from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.state import RunState, apply, fold
@@ -98,8 +98,8 @@ class Journey:
         self._workflow: Workflow | None = None
         self._tasks: dict[str, asyncio.Task[tuple[Body, ...]]] = {}
         self._writing = asyncio.Lock()  # the run's one writer in this process
-        self._flag = Flag()
-        self._deaf: Callable[[], None] = engine.bus.listen(self._flag.set, run_id)
+        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done: look again
+        self._deaf: Callable[[], None] = engine.bus.listen(self._hear, run_id)
         self._exchanges: tuple[Line, ...] | None = None
 
     @property
@@ -108,10 +108,20 @@ class Journey:
         assert self._state is not None
         return self._state
 
+    def _hear(self, news: News) -> None:
+        """The log is longer than what is folded here: somebody else appended."""
+        if self._state is None or news.seq > self._state.seq:
+            self._look()
+
+    def _look(self, _: object = None) -> None:
+        """End the wait under way, or the next one."""
+        if not self._news.done():
+            self._news.set_result(None)
+
     async def close(self) -> None:
         """End what still works; what it did is lost unless it was recorded."""
         self._deaf()
-        await self._cancel(self._tasks)
+        await self._cancel(dict(self._tasks))
 
     async def drive(self) -> None:
         """Perform moves until the run ends or only waits."""
@@ -157,9 +167,12 @@ class Journey:
                     except Conflict:
                         await self._catch_up()
                         continue
-                    await self._absorb(appended.events)
-                    pending = []
+                    # What was planned is what was appended, and no move follows from it; its times
+                    # differ from the log's, by a moment.
+                    assert appended.events[-1].seq == state.seq
+                    self._state = state
                     await self._tell(appended.started)
+                    return
             if ending:
                 await self._cancel(ending)
 
@@ -200,6 +213,7 @@ class Journey:
     async def _catch_up(self) -> None:
         for event in await self.engine.store.events(self.run_id, after=self.state.seq):
             self._state = apply(self._state, event)
+            self._look()  # it may call for moves, wherever we are when we learn of it
 
     # ── working ──────────────────────────────────────────────────────────────────────────────
 
@@ -210,7 +224,9 @@ class Journey:
             if node.status == "working" and name not in self._tasks:
                 definition = self._workflow.nodes[name]
                 work = self._work(name, definition, node.visit, node.attempt)
-                self._tasks[name] = asyncio.create_task(work, name=f"{self.run_id}:{name}")
+                task = asyncio.create_task(work, name=f"{self.run_id}:{name}")
+                task.add_done_callback(self._look)
+                self._tasks[name] = task
 
     async def _work(self, name: str, node: Node, visit: int, attempt: int) -> tuple[Body, ...]:
         """One attempt of one node; every way to end but cancellation becomes a fact."""
@@ -292,12 +308,13 @@ class Journey:
 
     async def _wait(self) -> list[Body]:
         """Wait until a step ends, a fact arrives or something is due. Returns the ended steps' facts."""
-        news = asyncio.create_task(self._flag.wait(self._patience()))
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._patience(), self._look)
         try:
-            await asyncio.wait([*self._tasks.values(), news], return_when=asyncio.FIRST_COMPLETED)
+            await self._news
         finally:
-            news.cancel()
-            await asyncio.gather(news, return_exceptions=True)
+            timer.cancel()
+        self._news = loop.create_future()
         results: list[Body] = []
         for name, task in list(self._tasks.items()):
             if task.done():

@@ -123,15 +123,6 @@ def variables(workflow: Workflow, state: RunState) -> dict[str, Any]:
 
 
 def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
-    if len(state.steps) >= workflow.policies.max_steps:
-        return [
-            _failed(
-                f"more than {workflow.policies.max_steps} steps: raise policies.max_steps in the workflow"
-            )
-        ]
-    if state.model_calls >= workflow.policies.max_model_calls and state.frontier:
-        return [_failed(f"more than {workflow.policies.max_model_calls} model calls: "
-                        "raise policies.max_model_calls in the workflow")]  # fmt: skip
     found: list[Move] = []
     for ended in state.frontier:
         move = _after(workflow, state, ended)
@@ -142,9 +133,26 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
     for name, node in state.nodes.items():
         if node.status == "retrying" and node.retry_at is not None and node.retry_at <= now:
             found.append(Start(name, node.visit, node.attempt + 1, ()))
+    limit = _limit(workflow, state, found)
+    if limit is not None:
+        return [limit]
     if found or any(n.status in ("working", "asking", "retrying") for n in state.nodes.values()):
         return found
     return [Finish("completed")]
+
+
+def _limit(workflow: Workflow, state: RunState, found: list[Move]) -> Finish | None:
+    """The end of a run that would begin more than its workflow allows. What works may end."""
+    policies = workflow.policies
+    starting = sum(isinstance(m, Start | Ask) for m in found)
+    if starting and len(state.steps) + starting > policies.max_steps:
+        return _failed(f"more than {policies.max_steps} steps: raise policies.max_steps in the workflow")
+    if state.model_calls >= policies.max_model_calls and any(isinstance(m, Start) for m in found):
+        return _failed(
+            f"all {policies.max_model_calls} model calls are used up: "
+            "raise policies.max_model_calls in the workflow"
+        )
+    return None
 
 
 def _after(workflow: Workflow, state: RunState, ended: Finished) -> Move | None:

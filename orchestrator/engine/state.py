@@ -8,9 +8,9 @@ the sequence number and the record of what came late.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from orchestrator.events import (
     ApprovalId,
@@ -45,10 +45,11 @@ from orchestrator.ports import Recorded
 
 NOTHING = Usage()
 NodeStatus = Literal["working", "asking", "retrying", "done", "failed"]
+T = TypeVar("T")
 Outcome = Literal["success", "error", "changes", "rejected", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NodeState:
     """Where a node is in its latest visit; usage and seconds are of all visits."""
 
@@ -65,7 +66,7 @@ class NodeState:
     http_retries: int = 0  # of all attempts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """One attempt of one visit, for timelines."""
 
@@ -79,7 +80,7 @@ class Step:
     usage: Usage = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Approval:
     """A question to people and what came of it."""
 
@@ -91,7 +92,7 @@ class Approval:
     late: tuple[DecisionGiven, ...] = ()  # came after the one that counts, or did not fit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finished:
     """A node that ended and whose successor has not begun."""
 
@@ -100,7 +101,7 @@ class Finished:
     to: str | None = None  # a decision node's choice; "" ends the branch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunState:
     """Everything about a run that moves, cards and API answers are made of."""
 
@@ -136,6 +137,17 @@ class RunState:
         if self.ended is not None:
             return []
         return [a for a in self.approvals.values() if a.resolved is None and a.decision is None]
+
+
+def replace(value: T, **changes: Any) -> T:
+    """A frozen value with some fields changed.
+
+    What `dataclasses.replace` does, ten times faster: an event copies a state of twenty fields, and
+    all of the engine's time went there.
+    """
+    copy = object.__new__(type(value))
+    copy.__dict__.update(value.__dict__, **changes)
+    return copy
 
 
 def fold(events: Iterable[RunEvent]) -> RunState | None:
@@ -219,14 +231,16 @@ def _run_ended(state: RunState, body: RunEnded, at: datetime) -> Change:
         for s in state.steps
     )
     nodes = {
-        name: replace(
-            n, status="failed", ended_at=at, seconds=n.seconds + (at - n.started_at).total_seconds()
-        )
-        if n.status in ("working", "retrying")
-        else n
+        name: _broken_off(n, at) if n.status in ("working", "retrying") else n
         for name, n in state.nodes.items()
     }
     return {"ended": body, "ended_at": at, "status": body.status, "steps": steps, "nodes": nodes}
+
+
+def _broken_off(node: NodeState, at: datetime) -> NodeState:
+    # Between two attempts nobody works: those seconds are not the node's.
+    worked = (at - node.started_at).total_seconds() if node.status == "working" else 0.0
+    return replace(node, status="failed", ended_at=at, seconds=node.seconds + worked)
 
 
 def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
@@ -237,7 +251,7 @@ def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
         attempt=body.attempt,
         started_at=at,
         seconds=before.seconds if before else 0.0,
-        usage=before.usage if before else Usage(),
+        usage=before.usage if before else NOTHING,
         http_retries=before.http_retries if before else 0,
     )
     step = Step(node=body.node, visit=body.visit, attempt=body.attempt, status="working", started_at=at)

@@ -231,13 +231,12 @@ def _pdf(content: bytes) -> Iterator[Section]:
 
     import pypdf
 
-    logging.getLogger("pypdf").setLevel(
-        logging.CRITICAL
-    )  # it warns of each flaw of a file that it mends itself
+    # It warns of each flaw of a file that it mends by itself.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = pypdf.PdfReader(io.BytesIO(content))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("it is protected by a password")
+        if reader.is_encrypted:
+            reader.decrypt("")  # many need no password to be read; the others fail below
         size = 0
         for number, page in enumerate(reader.pages, start=1):
             text = page.extract_text()
@@ -245,7 +244,5 @@ def _pdf(content: bytes) -> Iterator[Section]:
             yield (f"page {number}",), text
             if number >= MOST_PAGES or size > MOST_CHARS:
                 return
-    except Unreadable:
-        raise
     except Exception as error:  # pypdf raises whatever a broken file makes it trip over
         raise Unreadable(f"it is no readable PDF ({type(error).__name__})") from error

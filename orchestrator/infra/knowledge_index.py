@@ -13,9 +13,10 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -23,6 +24,7 @@ from orchestrator.infra.documents import SUFFIXES, Unreadable, chunks
 from orchestrator.tools.knowledge import Passage
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 VERSION = 2  # of the tables; another one found: built anew
 LOOK_AGAIN_S = 5.0  # the folder is looked at again at most this often
@@ -32,17 +34,20 @@ MOST_BYTES_TEXT = 5_000_000
 MOST_TERMS = 24
 
 _TABLES = """
-CREATE TABLE files (path TEXT PRIMARY KEY, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+);
 CREATE VIRTUAL TABLE chunks USING fts5(
     title, body, path UNINDEXED, url UNINDEXED, tokenize = "porter unicode61 remove_diacritics 2"
 );
 """
 
-FILLER = frozenset(
-    "a an and are as at be but by can could did do does for from had has have how i if in into is it its me my no not "
-    "of on or our please shall should so tell than that the their them then there these they this those to us was we "
-    "were what when where which who why will with would you your about".split()
-)
+_FILLER = """
+a an and are as at be but by can could did do does for from had has have how i if in into is it its me
+my no not of on or our please shall should so tell than that the their them then there these they this
+those to us was we were what when where which who why will with would you your about
+"""
+FILLER = frozenset(_FILLER.split())
 
 
 class KnowledgeIndex:
@@ -59,6 +64,7 @@ class KnowledgeIndex:
         self._connection: sqlite3.Connection | None = None
         self._lock = asyncio.Lock()  # one thread at a time uses the connection
         self._looked_at = float("-inf")
+        self._told: set[tuple[str, str]] = set()  # skipped files that were logged, with the reason
 
     async def refresh(self) -> int:
         """Bring the index up to date with the folder.
@@ -83,7 +89,7 @@ class KnowledgeIndex:
             if connection is not None:
                 await asyncio.to_thread(connection.close)
 
-    async def _in_thread(self, function, *args):  # pyright: ignore
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         # Shielded: a cancelled search must not leave its thread on the connection while the lock is free.
         work = asyncio.ensure_future(asyncio.to_thread(function, *args))
         try:
@@ -134,7 +140,7 @@ class KnowledgeIndex:
         }
         found: set[str] = set()
         with connection:
-            for path in _files(self._folder):
+            for path in _files(self._folder, self._skip):
                 name = path.relative_to(self._folder).as_posix()
                 found.add(name)
                 self._take(connection, path, name, known.get(name))
@@ -147,29 +153,35 @@ class KnowledgeIndex:
     def _take(
         self, connection: sqlite3.Connection, path: Path, name: str, known: tuple[int, int, str] | None
     ) -> None:
+        mtime_ns = size = 0
         try:
             stat = path.stat()
-            if known is not None and known[:2] == (stat.st_mtime_ns, stat.st_size):
+            mtime_ns, size = stat.st_mtime_ns, stat.st_size
+            if known is not None and known[:2] == (mtime_ns, size):
                 return
-            most = MOST_BYTES.get(path.suffix.lower(), MOST_BYTES_TEXT)
-            content = b"" if stat.st_size > most else path.read_bytes()
+            content = _content(path, size)
             sha = hashlib.sha256(content).hexdigest()
             if known is None or known[2] != sha:
+                made = chunks(name, content)
                 connection.execute("DELETE FROM chunks WHERE path = ?", (name,))
-                if stat.st_size > most:
-                    raise Unreadable(f"larger than {most:,} bytes")
                 connection.executemany(
                     "INSERT INTO chunks (title, body, path, url) VALUES (?, ?, ?, ?)",
-                    [(c.title, c.text, name, c.url) for c in chunks(name, content)],
+                    [(c.title, c.text, name, c.url) for c in made],
                 )
-        except (OSError, Unreadable) as error:
-            log.warning("A document was skipped.", action="knowledge_skipped", path=name, why=str(error))
-            if isinstance(error, OSError):
-                return  # it may be readable next time
-            stat, sha = path.stat(), ""
-        connection.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (name, stat.st_mtime_ns, stat.st_size, sha)
-        )
+        except OSError as error:
+            self._skip(name, f"it cannot be read ({error.strerror})")
+            return  # it may be readable next time
+        except Unreadable as error:
+            self._skip(name, str(error))
+            connection.execute("DELETE FROM chunks WHERE path = ?", (name,))
+            sha = ""
+        connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (name, mtime_ns, size, sha))
+
+    def _skip(self, name: str, why: str) -> None:
+        """Say once that a file is not read, and why."""
+        if (name, why) not in self._told:
+            self._told.add((name, why))
+            log.warning("A document was skipped.", action="knowledge_skipped", path=name, why=why)
 
     def _search(self, query: str, limit: int) -> list[Passage]:
         expression = match_expression(query)
@@ -190,7 +202,14 @@ def match_expression(query: str) -> str:
     return " OR ".join(f'"{word}"' for word in words[:MOST_TERMS])
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _content(path: Path, size: int) -> bytes:
+    most = MOST_BYTES.get(path.suffix.lower(), MOST_BYTES_TEXT)
+    if size > most:
+        raise Unreadable(f"it is larger than {most:,} bytes")
+    return path.read_bytes()
+
+
+def _files(folder: Path, skip: Callable[[str, str], None]) -> Iterator[Path]:
     if not folder.is_dir():
         return
     root = folder.resolve()
@@ -202,18 +221,12 @@ def _files(folder: Path) -> Iterator[Path]:
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                log.warning(
-                    "A link leads out of the knowledge folder.",
-                    action="knowledge_skipped",
-                    path=path.relative_to(folder).as_posix(),
-                )
+                skip(path.relative_to(folder).as_posix(), "it is a link that leads out of the folder")
                 continue
-            if not path.is_file():
+            if not path.is_file():  # a pipe would never end
                 continue
             count += 1
             if count > MOST_FILES:
-                log.warning(
-                    "The knowledge folder has too many files.", action="knowledge_skipped", most=MOST_FILES
-                )
+                skip("", f"the folder has more than {MOST_FILES:,} files")
                 return
             yield path

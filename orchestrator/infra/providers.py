@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -58,7 +59,7 @@ KNOWN: dict[str, Known] = {
 class Provider:
     """A provider that can be called.
 
-    `base_url` may hold `{model}`, which stands for the model's name: CustomGPT has an address for each project.
+    `base_url` may hold `{model}`, which stands for the model's name: CustomGPT has one for each project.
     """
 
     name: str
@@ -102,12 +103,8 @@ class Providers:
 
     def warm_up(self) -> None:
         """Import the SDKs and the price table. Called in a thread."""
-        import genai_prices
-        import openai
-        import pydantic_ai.models.openai
-        import pydantic_ai.providers.openai_compatible
-        import pydantic_ai.retries  # noqa: F401
-
+        for module in ("openai", "pydantic_ai.models.openai", "pydantic_ai.retries"):
+            import_module(module)
         self.cost("openai:gpt-5", "gpt-5", input_tokens=1, output_tokens=1, cached_tokens=0)
 
     def model(self, reference: str) -> Model:
@@ -164,7 +161,9 @@ class Providers:
             known = KNOWN.get(name)
             have = ", ".join(self._providers) or "none"
             remedy = f"set {known.variable}" if known else f"providers with a key are: {have}"
-            raise ModelRefused(f"The model {reference} cannot be used: the provider {name!r} is not set up; {remedy}.")
+            raise ModelRefused(
+                f"The model {reference} cannot be used: the provider {name!r} is not set up; {remedy}."
+            )
         return provider, model
 
     def _client(self, provider: Provider, model: str) -> AsyncOpenAI:
@@ -214,7 +213,7 @@ class Providers:
         from tenacity import retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
         first = self._first_wait_s
-        backoff = wait_exponential_jitter(initial=first, max=LONGEST_WAIT_S, jitter=first)
+        backoff = wait_exponential_jitter(multiplier=first, max=LONGEST_WAIT_S, jitter=first)
         config = RetryConfig(
             retry=retry_if_exception(_passes),
             wait=wait_retry_after(fallback_strategy=backoff, max_wait=LONGEST_WAIT_S),
@@ -256,18 +255,25 @@ class Providers:
         if not isinstance(error, ModelAPIError):
             return None
         provider, model = self._provider(reference)
-        known = KNOWN.get(provider.name) or Known(provider.name, f"the key of the provider {provider.name!r}", None)
+        known = KNOWN.get(provider.name) or Known(
+            provider.name, f"the key of the provider {provider.name!r}", None
+        )
         if isinstance(error, ModelContextWindowExceededError):
-            return LimitReached(f"The request is too long for {reference}. Shorten it, or choose a model that takes more.")
+            return LimitReached(
+                f"The request is too long for {reference}. Shorten it, or choose a model that takes more."
+            )
         if isinstance(error, ModelQuotaExceededError):
             return ModelRefused(f"{known.title} says that the account has no credit left: check its billing.")
         if isinstance(error, ModelHTTPError):
             return self._refusal(error, provider, known, model)
         where = urlsplit(provider.url(model)).netloc.rpartition("@")[2]
         if isinstance(error, ModelTimeoutError):
-            return ModelUnavailable(f"{known.title} ({where}) did not answer in time. Try again later.", retryable=True)
+            return ModelUnavailable(
+                f"{known.title} ({where}) did not answer in time. Try again later.", retryable=True
+            )
         return ModelUnavailable(
-            f"{known.title} could not be reached at {where}, {RETRIES} retries included: check the address and the network.",
+            f"{known.title} could not be reached at {where}, {RETRIES} retries included: "
+            "check the address and the network.",
             retryable=True,
         )
 
@@ -276,16 +282,22 @@ class Providers:
         if status in (401, 403):
             return ModelRefused(f"{known.title} refused the key ({status}): check {known.variable}.")
         if status == 402:
-            return ModelRefused(f"{known.title} says that the account has no credit left (402): check its billing.")
+            return ModelRefused(
+                f"{known.title} says that the account has no credit left (402): check its billing."
+            )
         if status == 404:
-            return ModelRefused(f"{known.title} does not know the model {model!r} (404): check its name and the base URL.")
+            return ModelRefused(
+                f"{known.title} does not know the model {model!r} (404): check its name and the base URL."
+            )
         if status == 429:
             return ModelUnavailable(
-                f"{known.title} is asked too often (429), {RETRIES} retries included. Try again later.", retryable=True
+                f"{known.title} is asked too often (429), {RETRIES} retries included. Try again later.",
+                retryable=True,
             )
         if status in AGAIN or status >= 500:
             return ModelUnavailable(
-                f"{known.title} failed ({status}), {RETRIES} retries included. Try again later.", retryable=True
+                f"{known.title} failed ({status}), {RETRIES} retries included. Try again later.",
+                retryable=True,
             )
         detail = _detail(error.body)
         if provider.api_key:
@@ -308,7 +320,7 @@ _TRIES = "quartet.tries"
 
 
 def _judge(response: httpx2.Response) -> None:
-    """Refuse an answer that may be better next time; the last one goes through, so that its body can be read."""
+    """Refuse an answer that may be better next time; the last one goes through with its body."""
     import httpx2
 
     extensions: Any = response.request.extensions

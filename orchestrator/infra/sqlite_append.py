@@ -39,7 +39,7 @@ _MOVE_ON_AND_CHANGE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Append:
     """What a caller wants appended. Encoded by the caller, while the writer waits for the disk."""
 

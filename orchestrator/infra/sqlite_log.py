@@ -14,13 +14,13 @@ from typing import Any
 
 from orchestrator.errors import NotFound, Refused
 from orchestrator.events import Json, RunCreated, RunEvent, RunId, RunStarted
-from orchestrator.infra.sqlite_append import INSERT_BLOB, INSERT_EVENT, start_next
-from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, moment
+from orchestrator.infra.sqlite_append import INSERT_BLOB, INSERT_EVENT
+from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, encode, moment
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_transaction import Transaction
 from orchestrator.ports import Accepted
 
-_STARTED = RunStarted()
+_STARTED = encode(RunStarted())
 
 
 def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded: Encoded) -> Accepted:
@@ -39,9 +39,7 @@ def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded
         "SELECT count(*) FROM runs WHERE conversation_id = ? AND ended_at IS NULL", (conversation_id,)
     ).fetchone()
     execute("INSERT INTO inbox (key, run_id) VALUES (?, ?)", (key, run_id))
-    create_run(transaction, transaction.next_id(), run_id, created, encoded, position)
-    if not behind:
-        start_next(transaction, conversation_id)
+    _create(transaction, run_id, created, encoded, position, start=not behind)
     return Accepted(run_id, duplicate=False, queued_behind=behind)
 
 
@@ -51,31 +49,42 @@ def known(database: sqlite3.Connection, key: str) -> RunId | None:
     return None if row is None else RunId(row[0])
 
 
-def create_run(
-    transaction: Transaction, n: int, run_id: RunId, created: RunCreated, encoded: Encoded, position: int
+def _create(
+    transaction: Transaction,
+    run_id: RunId,
+    created: RunCreated,
+    encoded: Encoded,
+    position: int,
+    *,
+    start: bool,
 ) -> None:
-    """Write a run's first event with its row and its place in the conversation."""
-    execute, at = transaction.database.execute, transaction.at_us
+    """Write a run's first facts with its row and its place in the conversation."""
+    database, at, n = transaction.database, transaction.at_us, transaction.next_id()
     if encoded.blobs:
-        transaction.database.executemany(INSERT_BLOB, encoded.blobs)
-    execute(INSERT_EVENT, (n, n, 1, at, encoded.type, encoded.v, encoded.body, encoded.large))
-    execute(*run_row(n, run_id, created, position, at))
-    execute(
+        database.executemany(INSERT_BLOB, encoded.blobs)
+    facts = [(n, n, 1, at, encoded.type, encoded.v, encoded.body, encoded.large)]
+    if start:
+        facts.append((transaction.next_id(), n, 2, at, _STARTED.type, _STARTED.v, _STARTED.body, None))
+    database.executemany(INSERT_EVENT, facts)
+    database.execute(*run_row(n, run_id, created, position, at, started=start))
+    database.execute(
         "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",
         (created.conversation_id, position, n),
     )
 
 
 def run_row(
-    n: int, run_id: RunId, created: RunCreated, position: int, at: int
+    n: int, run_id: RunId, created: RunCreated, position: int, at: int, *, started: bool
 ) -> tuple[str, tuple[Any, ...]]:
-    """The statement that makes a queued run's row, with its parameters."""
+    """The statement that makes a run's row, queued or begun, with its parameters."""
     row = (n, run_id, created.conversation_id, position, created.workflow, at)
+    turn = (created.turn.text[:EXCERPT], created.turn.who.key)
+    begun = (2, "running", 1) if started else (1, "queued", 0)
     return (
         "INSERT INTO runs (n, id, conversation_id, position, workflow, created_at, excerpt, who, "
-        "seq, seen_seq, status, restless, unshown, epoch, presented) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 0, 'queued', 0, 1, 0, 0)",
-        (*row, created.turn.text[:EXCERPT], created.turn.who.key),
+        "seq, status, restless, seen_seq, unshown, epoch, presented) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0, 0)",
+        (*row, *turn, *begun),
     )
 
 
@@ -99,11 +108,7 @@ def claim(transaction: Transaction, run_id: RunId, owners: Owners) -> int | None
     if ended_at is not None or (owner is not None and owner != owners.me and owners.lives(owner)):
         return None
     transaction.database.execute(
-        "UPDATE runs SET epoch = epoch + 1, owner = ?, restless = 1 WHERE id = ? AND status = 'running'",
-        (owners.me, run_id),
-    )
-    transaction.database.execute(
-        "UPDATE runs SET epoch = epoch + 1, owner = ? WHERE id = ? AND status <> 'running'",
+        "UPDATE runs SET epoch = epoch + 1, owner = ?, restless = restless OR status = 'running' WHERE id = ?",
         (owners.me, run_id),
     )
     return int(epoch) + 1

@@ -77,7 +77,9 @@ class GroupWriter:
             # Whoever gave up before the group went changes nothing.
             group = [waiting for waiting in group if not waiting[1].done()]
             try:
-                outcomes = await self._connection.call(commit_group, [w for w, _ in group], self._path)
+                outcomes: list[Any] = await self._connection.call(
+                    commit_group, [w for w, _ in group], self._path
+                )
             except Exception as error:  # the connection itself failed
                 outcomes = [error] * len(group)
             for (_, future), outcome in zip(group, outcomes, strict=True):

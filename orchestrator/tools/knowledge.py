@@ -49,6 +49,8 @@ def knowledge_search(knowledge: Knowledge) -> AgentTool:
         name="knowledge_search",
         description="Search the team's knowledge folder. Gives passages with title, url and verbatim text.",
         run=search,
-        doing=lambda arguments: f"searching the knowledge folder for “{str(arguments.get('query', ''))[:80]}”",
+        doing=lambda arguments: (
+            f"searching the knowledge folder for “{str(arguments.get('query', ''))[:80]}”"
+        ),
         timeout_s=30.0,
     )

@@ -55,7 +55,7 @@ def page_fetch(allow_hosts: Collection[str] = ()) -> AgentTool:
 
 
 def _host_port(url: str) -> str:
-    """"host:port" of an address.
+    """The "host:port" of an address.
 
     Raises:
         ToolTrouble: it is none of http or https, or carries a password.
@@ -99,7 +99,9 @@ async def _allowed(url: str) -> dict[str, Any] | str:
     try:
         async with (
             httpx2.AsyncClient(follow_redirects=False, timeout=TIMEOUT_S, trust_env=False) as client,
-            client.stream("GET", url, headers={"Accept": "text/markdown, text/html;q=0.9, */*;q=0.8"}) as answer,
+            client.stream(
+                "GET", url, headers={"Accept": "text/markdown, text/html;q=0.9, */*;q=0.8"}
+            ) as answer,
         ):
             if answer.is_redirect:
                 return urljoin(url, answer.headers.get("location", ""))

@@ -27,7 +27,7 @@ def web_search(
     made: list[Search] = []  # the client is made at the first call: importing it takes time
 
     async def search(query: str) -> Found:
-        """Search the web and get titles, addresses and short texts. Read a page with page_fetch before you quote it.
+        """Search the web and get titles, addresses and short texts. Read a page before you quote it.
 
         Args:
             query: what to look for, as typed into a search engine.
@@ -45,8 +45,12 @@ def web_search(
         except Exception as error:  # the libraries raise errors of their HTTP clients and their own
             kind = type(error).__name__
             if tavily_key and "InvalidAPIKey" in kind:
-                raise ToolTrouble("The web search refused its key (TAVILY_API_KEY); go on without it.") from None
-            raise ToolTrouble(f"The web search failed ({kind}); go on without it, or try once more.") from None
+                raise ToolTrouble(
+                    "The web search refused its key (TAVILY_API_KEY); go on without it."
+                ) from None
+            raise ToolTrouble(
+                f"The web search failed ({kind}); go on without it, or try once more."
+            ) from None
 
     return AgentTool(
         name="web_search",
@@ -61,10 +65,11 @@ def _tavily(key: str | None, url: str) -> Search:
     from pydantic_ai.common_tools.tavily import TavilySearchTool
     from tavily import AsyncTavilyClient
 
-    tool = TavilySearchTool(client=AsyncTavilyClient(key, api_base_url=url.rstrip("/")), max_results=MOST)
-
     async def search(query: str) -> Found:
-        return [_result(r["title"], r["url"], r["content"]) for r in await tool(query)]
+        # A client for each search: it holds connections, and nobody would close it later.
+        async with AsyncTavilyClient(key, api_base_url=url.rstrip("/")) as client:
+            found = await TavilySearchTool(client=client, max_results=MOST)(query)
+        return [_result(r["title"], r["url"], r["content"]) for r in found]
 
     return search
 

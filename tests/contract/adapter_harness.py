@@ -101,6 +101,8 @@ class Harness(Protocol):
     edit prints only what changed; for kinds not in here the suite does not ask that the old text goes."""
     people_apart: ClassVar[bool]  # a second person ("bob") can look at the same conversation
 
+    crops: ClassVar[bool]  # a status card higher than the screen is whole only once the adapter has stopped
+
     @property
     def adapter(self) -> ChatAdapter:
         """The adapter at work; another object after `restart()`."""

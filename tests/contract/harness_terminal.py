@@ -44,7 +44,7 @@ from adapters.terminal.outbound import RULE
 from adapters.terminal.screen import Screen
 from tests.contract.adapter_harness import LIMIT_S, RecordingInbound, shows
 
-WIDTH, HEIGHT = 100, 50
+WIDTH, HEIGHT = 100, 500
 _SEQUENCE = re.compile(r"\x1b(?:\[([0-9;?]*)([A-Za-z])|\](.*?)(?:\x07|\x1b\\)|(.?))", re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -67,7 +67,7 @@ class PaintedScreen:
         while at < len(text):
             if text[at] == "\x1b":
                 found = _SEQUENCE.match(text, at)
-                if found is None or found.end() == len(text):
+                if found is None or (found[4] is not None and found.end() == len(text)):
                     self._rest = text[at:]  # maybe not whole yet
                     return
                 self._obey(found)
@@ -118,6 +118,7 @@ class TerminalHarness:
     remembers: ClassVar[bool] = False
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status"})
     people_apart: ClassVar[bool] = False
+    crops: ClassVar[bool] = True
     lines_only: ClassVar[bool] = False
     _inbound: RecordingInbound
     _conversation: ConversationRef
@@ -280,6 +281,7 @@ class PipedHarness(TerminalHarness):
 
     name: ClassVar[str] = "pipe"
     replaces: ClassVar[frozenset[CardKind]] = frozenset()
+    crops: ClassVar[bool] = False
     lines_only: ClassVar[bool] = True
 
     def _open_out(self) -> TextIO:

@@ -6,20 +6,20 @@
         ...  # OPENAI_BASE_URL=server.url + "/v1", OPENAI_API_KEY=server.key
     # leaving the block fails the test if answers are left over or a request was wrong
 
-**As a process of its own**, for tests that kill the bot: `python -m tests.twins.openai_server --port P --script FILE.json`.
-It prints `ready http://127.0.0.1:P` when it listens. `--port 0` takes a free port.
+**As a process of its own**, for tests that kill the bot:
+`python -m tests.twins.openai_server --port P --script FILE.json`. It prints `ready http://127.0.0.1:P` when it listens. `--port 0` takes a free port.
 
 **Script** (JSON)::
 
     {"key": "sk-twin",                     # bearer key; another one gets 401 as OpenAI answers it
      "answers": {"researcher": [ENTRY, …], "planner": […], "builder": […], "reviewer": […]},
-     "pages": {"cats": {"title": "Cats", "html": "<p>…</p>"}, "away": {"redirect": "http://…"}},
+     "pages": {"cats": {"title": "Cats", "html": "…"}, "away": {"redirect": "http://…"}},
      "tavily": {"key": "tvly-twin", "results": [{"title", "url", "content", "score"}]}}
 
-An ENTRY is used up by one request of its agent (matched by the output tool `submit_…`, or by "You are the …" in
-the system text) and is one of
+An ENTRY is used up by one request of its agent (matched by the output tool `submit_…`, or by
+"You are the …" in the system text) and is one of
 
-* `{"output": {...}}`: the agent's structured output, as a call of its output tool (as JSON text where there is none)
+* `{"output": {...}}`: the agent's output, as a call of its output tool (as JSON text where there is none)
 * `{"tool_calls": [{"name": …, "arguments": {...}}, …]}`: ids are made; give `"id"` to choose one
 * `{"text": "…"}`: plain text
 * `{"status": 429, "retry_after": 1}`, `{"status": 500}`: an error; `"error": {...}` is its body
@@ -29,10 +29,11 @@ the system text) and is one of
 with, on any, `"delay_s": seconds` before it, and `"usage": {"prompt_tokens": …, "completion_tokens": …}`.
 Every string may hold `{base}`, which stands for this server's address.
 
-**Control** (no key): `GET /control/journal` gives `{requests: [{n, agent, status, began, ended, disconnected, tools, last}],
-count: {agent: requests}, answered: {agent: answers with status 200}, left: {agent: entries}, problems: [text],
-pages: {name: count}, searches: [query]}`. `POST /control/script` replaces the script and empties the journal.
-`POST /control/add` `{"answers": {agent: [ENTRY…]}}` adds entries.
+**Control** (no key): `GET /control/journal` gives `{requests, count, answered, left, problems, pages, searches}`:
+requests `[{n, agent, status, began, ended, disconnected, model, tools, last, messages}]`, count `{agent: requests}`,
+answered `{agent: requests that got 200}`, left `{agent: entries}`, problems `[text]`, pages `{name: count}`,
+searches `[query]`. `POST /control/script` replaces the script and empties the journal. `POST /control/add`
+`{"answers": {agent: [ENTRY, …]}}` adds entries.
 
 Also served: `GET /v1/models`, `POST /tavily/search` (TAVILY_BASE_URL=<address>/tavily), `GET /page/<name>`.
 """
@@ -49,7 +50,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import uvicorn
@@ -150,7 +151,7 @@ class Twin:
                 "ended": None,
                 "disconnected": False,
                 "model": body["model"],
-                "tools": sorted(t["function"]["name"] for t in body.get("tools") or []),
+                "tools": sorted(t["function"]["name"] for t in _tools(body)),
                 "last": body["messages"][-1]["role"],
                 "messages": len(body["messages"]),
             }
@@ -169,7 +170,7 @@ class Twin:
     async def _play(self, entry: Json, request: Request, body: Json, noted: Json) -> Response:
         await asyncio.sleep(entry.get("delay_s", 0))
         if entry.get("hang"):
-            while not await request.is_disconnected():
+            while not await request.is_disconnected():  # noqa: ASYNC110 - there is nothing to wait on
                 await asyncio.sleep(0.01)
             noted["disconnected"] = True
             return PlainTextResponse("", status_code=499)
@@ -190,7 +191,11 @@ class Twin:
         if "status" in entry:
             headers = {"Retry-After": str(entry["retry_after"])} if "retry_after" in entry else {}
             kind = {429: "rate_limit_exceeded"}.get(entry["status"], "server_error")
-            error = entry.get("error") or {"message": f"scripted {entry['status']}", "type": kind, "code": kind}
+            error = entry.get("error") or {
+                "message": f"scripted {entry['status']}",
+                "type": kind,
+                "code": kind,
+            }
             return JSONResponse({"error": error}, status_code=entry["status"], headers=headers)
         return JSONResponse(_completion(entry, body, noted["n"]))
 
@@ -200,7 +205,12 @@ class Twin:
             return None
         shown = given.removeprefix("Bearer ")[:6]
         message = f"Incorrect API key provided: {shown}***. You can find your API key at https://platform.openai.com."
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}
+        error = {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "invalid_api_key",
+        }
         return JSONResponse({"error": error}, status_code=401)
 
     def _problem(self, message: str) -> Response:
@@ -214,7 +224,9 @@ class Twin:
     async def _tavily(self, request: Request) -> Response:
         key = self._search.get("key", "tvly-twin")
         if request.headers.get("authorization") != f"Bearer {key}":
-            return JSONResponse({"detail": {"error": "Unauthorized: missing or invalid API key."}}, status_code=401)
+            return JSONResponse(
+                {"detail": {"error": "Unauthorized: missing or invalid API key."}}, status_code=401
+            )
         query = (await request.json())["query"]
         with self._lock:
             self._searches.append(query)
@@ -276,8 +288,12 @@ def _text(message: Json) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
+def _tools(body: Json) -> list[Json]:
+    return cast("list[Json]", body.get("tools") or [])
+
+
 def _output_tool(body: Json) -> str | None:
-    names = [tool.get("function", {}).get("name", "") for tool in body.get("tools") or []]
+    names = [tool.get("function", {}).get("name", "") for tool in _tools(body)]
     return next((name for name in names if name.startswith("submit_")), None)
 
 
@@ -303,9 +319,11 @@ def _check(body: Json) -> None:
         raise Wrong("'model' is missing")
     if body.get("stream"):
         raise Wrong("this server does not stream")
-    for tool in body.get("tools") or []:
-        function = tool.get("function", {})
-        if tool.get("type") != "function" or not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function.get("name", "")):
+    for tool in _tools(body):
+        function: Json = tool.get("function", {})
+        if tool.get("type") != "function" or not re.fullmatch(
+            r"[a-zA-Z0-9_-]{1,64}", function.get("name", "")
+        ):
             raise Wrong(f"wrong tool {tool}")
         jsonschema.Draft202012Validator.check_schema(function.get("parameters", {}))
     if body["messages"][0].get("role") not in ("system", "developer"):
@@ -325,7 +343,7 @@ def _check(body: Json) -> None:
         elif role == "assistant":
             if before == "assistant":
                 raise Wrong("two assistant messages in a row")
-            calls = message.get("tool_calls") or []
+            calls = cast("list[Json]", message.get("tool_calls") or [])
             if not calls and not message.get("content"):
                 raise Wrong("an assistant message without content and calls")
             for call in calls:
@@ -371,7 +389,12 @@ def _completion(entry: Json, body: Json, number: int) -> Json:
         "created": int(time.time()),
         "model": body["model"],
         "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop", "logprobs": None}
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "tool_calls" if calls else "stop",
+                "logprobs": None,
+            }
         ],
         "usage": {**used, "total_tokens": used["prompt_tokens"] + used["completion_tokens"]},
     }
@@ -431,7 +454,13 @@ class ModelServer:
 
 def _config(twin: Twin) -> uvicorn.Config:
     return uvicorn.Config(
-        twin, log_level="error", lifespan="off", ws="none", http="h11", proxy_headers=False, timeout_graceful_shutdown=1
+        twin,
+        log_level="error",
+        lifespan="off",
+        ws="none",
+        http="h11",
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
     )
 
 

@@ -59,7 +59,7 @@ function listen() {
     events.onopen = () => document.body.classList.remove("away");
     events.onerror = () => {
       document.body.classList.add("away");
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // refused
+      if (events.readyState === EventSource.CLOSED) setTimeout(open, 5000); // it gave up by itself
     };
   };
   const on = (kind, show) => events.addEventListener(kind, (event) => {

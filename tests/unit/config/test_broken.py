@@ -31,84 +31,178 @@ def refusal(
 YAML = {
     "unknown key": ("prot: 80\n", "q.yaml:1:1: prot: the key 'prot' is unknown; did you mean 'port'?"),
     "unknown key in a section": ("chat:\n  bussy: queue\n", "q.yaml:2:3: chat.bussy: * did you mean 'busy'?"),
-    "variable's name": ("\nLOG_LEVEL: INFO\n", "q.yaml:2:1: LOG_LEVEL: * in this file it is called 'log_level'"),
+    "variable's name": (
+        "\nLOG_LEVEL: INFO\n",
+        "q.yaml:2:1: LOG_LEVEL: * in this file it is called 'log_level'",
+    ),
     "secret": (f"api_key: {SECRET}\n", "q.yaml:1:1: api_key: * put API_KEY=… into .env or the environment"),
-    "secret under its variable": (f"GROQ_API_KEY: {SECRET}\n", "q.yaml:1:1: * put GROQ_API_KEY=… into .env"),
+    "secret under its variable": (
+        f"GROQ_API_KEY: {SECRET}\n",
+        "q.yaml:1:1: * put GROQ_API_KEY=… into .env *",
+    ),
     "wrong word": ("chat: {approvals: aks}\n", "q.yaml:1:8: chat.approvals: 'aks' * did you mean 'ask'?"),
-    "YAML 1.1 boolean": ("chat: {allow_requester: [on]}\n", "q.yaml:1:8: chat.allow_requester: * true or false"),
+    "YAML 1.1 boolean": (
+        "chat: {allow_requester: [on]}\n",
+        "q.yaml:1:8: chat.allow_requester: * true or false",
+    ),
     "text for a number": ("workers: many\n", "q.yaml:1:1: workers: * write a whole number"),
     "list for text": ("default_model: [a]\n", "q.yaml:1:1: default_model: * write text, *"),
     "text for a section": ("chat: loud\n", "q.yaml:1:1: chat: * write `key: value` lines below it"),
     "number too large": ("port: 99999\n", "q.yaml:1:1: port: * write a number of at most 65535"),
-    "number of 400 digits": (f"port: {'9' * 400}\n", "q.yaml:1:1: port: * write a whole number"),
+    "number of 400 digits": (f"port: {'9' * 400}\n", "q.yaml:1:1: port: * write a finite number"),
     "not a number": ("chat: {expires_after_s: .nan}\n", "q.yaml:1:8: chat.expires_after_s: *"),
     "negative": ("workers: 0\n", "q.yaml:1:1: workers: * write a number of at least 1"),
-    "unknown provider": ("default_model: opnai:gpt-5\n", "q.yaml:1:1: default_model: * did you mean 'openai'?"),
-    "provider without key": ("agents:\n  builder: {model: 'groq:x'}\n", "q.yaml:2:13: agents.builder.model: * set GROQ_API_KEY"),
-    "model without provider": ("default_model: gpt-5\n", "q.yaml:1:1: default_model: * write it as openai:gpt-5"),
-    "unknown agent": ("agents:\n  bilder: {temperature: 1}\n", "q.yaml:2:3: agents.bilder: * did you mean 'builder'?"),
-    "too hot": ("agents: {builder: {temperature: 3}}\n", "q.yaml:1:20: agents.builder.temperature: * at most 2*"),
+    "unknown provider": (
+        "default_model: opnai:gpt-5\n",
+        "q.yaml:1:1: default_model: * did you mean 'openai'?",
+    ),
+    "provider without key": (
+        "agents:\n  builder: {model: 'groq:x'}\n",
+        "q.yaml:2:13: agents.builder.model: * set GROQ_API_KEY",
+    ),
+    "model without provider": (
+        "default_model: gpt-5\n",
+        "q.yaml:1:1: default_model: * write it as openai:gpt-5",
+    ),
+    "unknown agent": (
+        "agents:\n  bilder: {temperature: 1}\n",
+        "q.yaml:2:3: agents.bilder: * did you mean 'builder'?",
+    ),
+    "too hot": (
+        "agents: {builder: {temperature: 3}}\n",
+        "q.yaml:1:20: agents.builder.temperature: * at most 2*",
+    ),
     "provider without address": ("providers: {lab: {}}\n", "q.yaml:1:13: providers.lab: * add `base_url:`"),
-    "provider's address": ("providers: {lab: {base_url: 'ftp://x'}}\n", "q.yaml:1:19: providers.lab.base_url: * https://host/path"),
-    "provider's key is not set": ("providers: {lab: {base_url: 'http://x', api_key_env: LAB_KEY}}\n", "q.yaml:1:41: * put LAB_KEY=… into *"),
-    "provider's key in the file": (f"providers: {{lab: {{base_url: 'http://x', api_key: {SECRET}}}}}\n", "q.yaml:1:41: * did you mean 'api_key_env'?"),
-    "built-in provider again": ("providers: {groq: {base_url: 'http://x'}}\n", "q.yaml:1:13: * set GROQ_API_KEY, or choose another name"),
-    "missing folder": ("\n\nworkflows_path:\n- nowhere\n", "q.yaml:4:3: workflows_path[0]: there is no folder * make it, *"),
+    "provider's address": (
+        "providers: {lab: {base_url: 'ftp://x'}}\n",
+        "q.yaml:1:19: providers.lab.base_url: * https://host/path",
+    ),
+    "provider's key is not set": (
+        "providers: {lab: {base_url: 'http://x', api_key_env: LAB_KEY}}\n",
+        "q.yaml:1:41: * put LAB_KEY=… into *",
+    ),
+    "provider's key in the file": (
+        f"providers: {{lab: {{base_url: 'http://x', api_key: {SECRET}}}}}\n",
+        "q.yaml:1:41: * did you mean 'api_key_env'?",
+    ),
+    "built-in provider again": (
+        "providers: {groq: {base_url: 'http://x'}}\n",
+        "q.yaml:1:13: * set GROQ_API_KEY, or choose another name",
+    ),
+    "missing folder": (
+        "\n\nworkflows_path:\n- nowhere\n",
+        "q.yaml:4:3: workflows_path[0]: there is no folder * make it, *",
+    ),
     "open to strangers": ("host: 0.0.0.0\n", "q.yaml:1:1: host: * set API_KEY, listen on 127.0.0.1, *"),
     "host with a port": ("host: '127.0.0.1/x'\n", "q.yaml:1:1: host: is not a host; *"),
-    "origin with a path": ("cors_origins: ['https://a/b']\n", "q.yaml:1:16: cors_origins[0]: * more than an origin; *"),
+    "origin with a path": (
+        "cors_origins: ['https://a/b']\n",
+        "q.yaml:1:16: cors_origins[0]: * more than an origin; *",
+    ),
     "tab": ("chat:\n\tbusy: queue\n", "q.yaml:2:1: the line begins with a tab; indent with spaces"),
-    "key twice": ("port: 1\nhost: localhost\nport: 2\n", "q.yaml:3:1: the key 'port' stands here twice (first in line 1); remove one"),
+    "key twice": (
+        "port: 1\nhost: localhost\nport: 2\n",
+        "q.yaml:3:1: the key 'port' stands here twice (first in line 1); remove one",
+    ),
     "two documents": ("port: 1\n---\nport: 2\n", "q.yaml:2:1: a second document begins here; *"),
     "list at the top": ("- port\n", "q.yaml:1:1: the file does not hold a mapping; *"),
     "open bracket": ("chat: {busy: queue\n", "q.yaml:2:1: is not YAML: *"),
     "colon in text": ("host: a: b\n", "q.yaml:1:8: is not YAML: *quote text*"),
-    "Latin-1": ("port: 1\n# caf\xe9\n".encode("latin-1"), "q.yaml:2:6: is not UTF-8 text; save the file as UTF-8"),
+    "Latin-1": (
+        "port: 1\n# caf\xe9\n".encode("latin-1"),
+        "q.yaml:2:6: is not UTF-8 text; save the file as UTF-8",
+    ),
     "binary": (b"\x7fELF\x02\x01\x00\x00", "q.yaml:1:1: holds the control character *"),
     "Python tag": ("host: !!python/object/apply:os.system [id]\n", "q.yaml:1:7: the tag * remove the tag"),
     "own tag": ("host: !env HOST\n", "q.yaml:1:7: the tag '!env' is not read here; remove the tag"),
-    "nothing to repeat": ("host: *x\n", "q.yaml:1:7: nothing before this is named &x; write the value out"),
+    "nothing to repeat": ("host: *x\n", "q.yaml:1:7: nothing before this is named &x; *"),
     "endless repetition": ("chat: &a {x: *a}\n", "q.yaml:1:14: chat: nothing before this is named &a; *"),
     "deep": ("chat: " + "[" * 100_000, "q.yaml:1:*: is nested deeper than 40 levels; write it flatter"),
-    "bomb": ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
-    ), "q.yaml:5:*: e: holds more than 50,000 values; *"),
+    "bomb": (
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(
+            f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        "q.yaml:5:*: e: holds more than 50,000 values; *",
+    ),
     "large": ("# " + "x" * 1_000_001, "q.yaml: is larger than 1,000,000 bytes; *"),
-    "key that is a list": ("? [a]\n: b\n", "q.yaml:1:3: a key is a list or a mapping; use plain words as keys"),
-}  # fmt: skip
+    "key that is a list": (
+        "? [a]\n: b\n",
+        "q.yaml:1:3: a key is a list or a mapping; use plain words as keys",
+    ),
+}
 
 DOTENV = {
-    "misspelt": ("\n# c\nOPENAI_API_KY=x\n", ".env:3: OPENAI_API_KY: is no setting; did you mean OPENAI_API_KEY?"),
+    "misspelt": (
+        "\n# c\nOPENAI_API_KY=x\n",
+        ".env:3: OPENAI_API_KY: is no setting; did you mean OPENAI_API_KEY?",
+    ),
     "small letters": ("log_level=INFO\n", ".env:1: log_level: is no setting; did you mean LOG_LEVEL?"),
     "another name": (f"XAI_API_KEY={SECRET}\n", ".env:1: XAI_API_KEY: * did you mean GROK_API_KEY?"),
     "no equals sign": ("LOG_LEVEL=INFO\n\nAPI_KEY\n", ".env:3: the line is not NAME=value; *"),
     "open quote": (f"API_KEY='{SECRET}\n", ".env:1: the line is not NAME=value; * close every quote, *"),
-    "Slack user token": (f"SLACK_BOT_TOKEN=xoxp-{SECRET}\n", ".env:1: SLACK_BOT_TOKEN: * begins with xoxb-; *"),
-    "Slack bot token as app's": (f"A=1\nSLACK_APP_TOKEN=xoxb-{SECRET}\n", ".env:2: SLACK_APP_TOKEN: * begins with xapp-; *"),
+    "Slack user token": (
+        f"SLACK_BOT_TOKEN=xoxp-{SECRET}\n",
+        ".env:1: SLACK_BOT_TOKEN: * begins with xoxb-; *",
+    ),
+    "Slack bot token as app's": (
+        f"A=1\nSLACK_APP_TOKEN=xoxb-{SECRET}\n",
+        ".env:2: SLACK_APP_TOKEN: * begins with xapp-; *",
+    ),
     "nothing but the prefix": ("SLACK_BOT_TOKEN=xoxb-\n", ".env:1: SLACK_BOT_TOKEN: *"),
-    "signing secret": (f"SLACK_SIGNING_SECRET={SECRET}-!\n", ".env:1: SLACK_SIGNING_SECRET: is not a signing secret; *"),
+    "signing secret": (
+        f"SLACK_SIGNING_SECRET={SECRET}-!\n",
+        ".env:1: SLACK_SIGNING_SECRET: is not a signing secret; *",
+    ),
     "Slack client": ("SLACK_CLIENT_ID=abc\n", ".env:1: SLACK_CLIENT_ID: *"),
     "Discord token": (f"DISCORD_BOT_TOKEN={SECRET}\n", ".env:1: DISCORD_BOT_TOKEN: * three parts *"),
-    "Discord guild": ("DISCORD_GUILD_IDS=12345678, my-guild\n", ".env:1: DISCORD_GUILD_IDS: 'my-guild' is not an id; *"),
+    "Discord guild": (
+        "DISCORD_GUILD_IDS=12345678, my-guild\n",
+        ".env:1: DISCORD_GUILD_IDS: 'my-guild' is not an id; *",
+    ),
     "key with Bearer": (f"OPENAI_API_KEY=Bearer {SECRET}\n", ".env:1: OPENAI_API_KEY: * give the key alone"),
-    "key with a space": (f"OPENAI_API_KEY={SECRET} {SECRET}\n", ".env:1: OPENAI_API_KEY: * copy the key again"),
-    "placeholder": ("OPENAI_API_KEY=your-key-here\n", ".env:1: OPENAI_API_KEY: is a placeholder, not a key; *"),
+    "key with a space": (
+        f"OPENAI_API_KEY={SECRET} {SECRET}\n",
+        ".env:1: OPENAI_API_KEY: * copy the key again*",
+    ),
+    "placeholder": (
+        "OPENAI_API_KEY=your-key-here\n",
+        ".env:1: OPENAI_API_KEY: is a placeholder, not a key; *",
+    ),
     "short secret key": ("QUARTET_SECRET_KEY=abc\n", ".env:1: QUARTET_SECRET_KEY: * openssl rand -hex 32"),
     "database": (f"DATABASE_URL=mysql://u:{SECRET}@h/d\n", ".env:1: DATABASE_URL: is no database we know; *"),
-    "password in an address": (f"OPENAI_BASE_URL=https://u:{SECRET}@h/v1\n", ".env:1: OPENAI_BASE_URL: holds a name or password; *"),
-    "address without scheme": ("OLLAMA_BASE_URL=localhost:11434\n", ".env:1: OLLAMA_BASE_URL: is not an http(s) address; *"),
-    "address with a wild port": ("TAVILY_BASE_URL=http://h:99999\n", ".env:1: TAVILY_BASE_URL: is not an http(s) address; *"),
+    "password in an address": (
+        f"OPENAI_BASE_URL=https://u:{SECRET}@h/v1\n",
+        ".env:1: OPENAI_BASE_URL: holds a name or password; *",
+    ),
+    "address without scheme": (
+        "OLLAMA_BASE_URL=localhost:11434\n",
+        ".env:1: OLLAMA_BASE_URL: is not an http(s) address; *",
+    ),
+    "address with a wild port": (
+        "TAVILY_BASE_URL=http://h:99999\n",
+        ".env:1: TAVILY_BASE_URL: is not an http(s) address; *",
+    ),
     "port in words": ("PORT=http\n", ".env:1: PORT: * write a whole number"),
     "port zero": ("ORCHESTRATOR_PORT=0\n", ".env:1: ORCHESTRATOR_PORT: * write a number of at least 1"),
     "yes and no": ("ENABLE_DEBUG=maybe\n", ".env:1: ENABLE_DEBUG: * write true or false"),
     "log level": ("LOG_LEVEL=loud\n", ".env:1: LOG_LEVEL: 'LOUD' is not one of DEBUG, *"),
-    "host without port": ("FETCH_ALLOW_HOSTS=localhost\n", ".env:1: FETCH_ALLOW_HOSTS: 'localhost' is not host:port; *"),
-    "project without key": ("BUILDER_AGENT_PROJECT_ID=12\n", ".env:1: BUILDER_AGENT_PROJECT_ID: * set CUSTOMGPT_API_KEY, *"),
-    "knowledge folder": ("KNOWLEDGE_DIR=/nowhere/at/all\n", ".env:1: KNOWLEDGE_DIR: there is no folder /nowhere/at/all; *"),
+    "host without port": (
+        "FETCH_ALLOW_HOSTS=localhost\n",
+        ".env:1: FETCH_ALLOW_HOSTS: 'localhost' is not host:port; *",
+    ),
+    "project without key": (
+        "BUILDER_AGENT_PROJECT_ID=12\n",
+        ".env:1: BUILDER_AGENT_PROJECT_ID: * set CUSTOMGPT_API_KEY, *",
+    ),
+    "knowledge folder": (
+        "KNOWLEDGE_DIR=/nowhere/at/all\n",
+        ".env:1: KNOWLEDGE_DIR: there is no folder /nowhere/at/all; *",
+    ),
     "home is a file": ("QUARTET_HOME=/etc/passwd\n", ".env:1: QUARTET_HOME: /etc/passwd is not a folder; *"),
     "unknown provider": ("QUARTET_MODEL=grok:grok-4\n", ".env:1: QUARTET_MODEL: * did you mean 'groq'?"),
     "binary": (b"API_KEY=\xff\xfe\n", ".env:1:9: is not UTF-8 text; save the file as UTF-8"),
-}  # fmt: skip
+}
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -130,9 +224,7 @@ def test_broken_yaml_is_refused_with_line_and_remedy(name: str, tmp_path: Path) 
     text, expected = YAML[name]
     began = time.monotonic()
     refused = refusal(tmp_path, yaml=text)
-    assert any(
-        matches(line, expected.replace("*x;", "\\x;")) or line == expected for line in refused.splitlines()
-    ), refused
+    assert any(matches(line, expected) or line == expected for line in refused.splitlines()), refused
     assert SECRET not in refused
     assert time.monotonic() - began < 5
 
@@ -182,21 +274,45 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 WORKFLOW = {
     "loop without an end": (", max_visits: 5", "", "edges[*the loop through * set max_visits *"),
     "edge to nowhere": ("to: finish}", "to: finsh}", "edges[*].to: * did you mean 'finish'? *"),
-    "unknown agent": ("agent: planner,", "agent: plannr,", "nodes.planner.agent: * did you mean 'planner'? *"),
-    "unknown kind": ("kind: decision, title: Answer", "kind: decison, title: Answer", "nodes.finish.kind: * did you mean 'decision'?"),
+    "unknown agent": (
+        "agent: planner,",
+        "agent: plannr,",
+        "nodes.planner.agent: * did you mean 'planner'? *",
+    ),
+    "unknown kind": (
+        "kind: decision, title: Answer",
+        "kind: decison, title: Answer",
+        "nodes.finish.kind: * did you mean 'decision'?",
+    ),
     "unknown key": ("timeout: 300", "timout: 300", "nodes.planner.timout: * did you mean 'timeout'?"),
-    "bad condition": ("and not reviewer.repeated", "and not rewiever.repeated", "edges[*].when: * did you mean 'reviewer'? *"),
+    "bad condition": (
+        "and not reviewer.repeated",
+        "and not rewiever.repeated",
+        "edges[*].when: * did you mean 'reviewer'? *",
+    ),
     "condition that calls": ("reviewer.score <", "__import__('os') <", "edges[*].when: * functions are *"),
-    "condition that is none": ("reviewer.score <", "reviewer.score < <", "edges[*].when: * is not an expression*"),
+    "condition that is none": (
+        "reviewer.score <",
+        "reviewer.score < <",
+        "edges[*].when: * is not an expression*",
+    ),
     "approval of nothing": ("of: planner", "of: plan", "nodes.plan_approval.of: * did you mean 'planner'? *"),
     "unknown edge kind": ("on: changes", "on: chagnes", "edges[3].on: * did you mean 'changes'?"),
     "name with a space": ("name: quartet", "name: My flow", "name: * use small letters, digits and _, *"),
     "version as a number": ('version: "1"', "version: 1.0", "version: * in quotes *"),
-    "nobody leads there": ("nodes:\n", "nodes:\n  lost: {kind: decision}\n", "nodes.researcher: no edge leads to * add one, *"),
+    "nobody leads there": (
+        "nodes:\n",
+        "nodes:\n  lost: {kind: decision}\n",
+        "nodes.researcher: no edge leads to * add one, *",
+    ),
     "no nodes": ("nodes:\n", "knots:\n", "the key 'nodes' is missing; add `nodes:`"),
-    "timeout below zero": ("timeout: 300", "timeout: -3", "nodes.planner.timeout: * write a number of more than 0*"),
+    "timeout below zero": (
+        "timeout: 300",
+        "timeout: -3",
+        "nodes.planner.timeout: * write a number of more than 0*",
+    ),
     "unknown answer": ("draft: builder", "draft: bilder", "answer.draft: * did you mean 'builder'? *"),
-}  # fmt: skip
+}
 
 
 def read_workflow(path: Path) -> Workflow:

@@ -1,0 +1,56 @@
+"""What `runs` and `agents` share: a look at the database without executing anything."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+
+import click
+
+from bot.app import Core
+from orchestrator.events import RunId, Who
+from orchestrator.ports import RunRow
+
+
+async def all_runs(core: Core, *, limit: int) -> AsyncIterator[RunRow]:
+    """Runs, newest first, page by page."""
+    cursor: str | None = None
+    left = limit
+    while left > 0:
+        page = await core.store.runs(limit=min(left, 200), cursor=cursor)
+        for row in page.items:
+            yield row
+        left -= len(page.items)
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+async def find_run(core: Core, given: str) -> RunRow:
+    """A run by its id or the beginning of it.
+
+    Raises:
+        ClickException: none or several runs begin so.
+    """
+    row = await core.store.run(RunId(given))
+    if row is not None:
+        return row
+    found = (
+        [row async for row in all_runs(core, limit=1_000_000) if row.id.startswith(given)] if given else []
+    )
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise click.ClickException(f"there is no run {given!r}; `quartet runs` lists them")
+    some = ", ".join(row.id for row in found[:5]) + (", …" if len(found) > 5 else "")
+    raise click.ClickException(f"{len(found)} runs begin with {given!r}: {some}; give more of the id")
+
+
+def me() -> Who:
+    """The person at this terminal."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # no name for this uid, as in containers
+        name = f"uid-{os.getuid()}"
+    return Who(key=f"terminal:{name}", name=name)

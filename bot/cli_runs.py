@@ -1,0 +1,206 @@
+"""`quartet runs`: look at runs, stop, pause and resume them, with or without a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, get_args
+
+import click
+
+from adapters.terminal.clean import clean
+from bot.app import Core, open_core
+from bot.cli import common, given
+from bot.cli_core import all_runs, find_run, me
+from bot.cli_settings import local_time, log_to_stderr, settings_of
+from bot.cli_timeline import describe, usage_text
+from orchestrator.events import ENDED, RunStatus
+from orchestrator.ports import RunRow
+
+STATUSES: tuple[str, ...] = get_args(RunStatus)
+EFFECT_WITHIN_S = 2.0  # a running server obeys within this time
+
+
+@click.group(invoke_without_command=True)
+@common
+@click.pass_context
+def runs(context: click.Context) -> None:
+    r"""List, show, stop, pause and resume runs. An id may be shortened as long as it is unambiguous.
+
+    \b
+    Examples:
+      quartet runs                       the newest runs
+      quartet runs list --status waiting
+      quartet runs show 01J8             its timeline
+      quartet runs stop 01J8
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_runs)
+
+
+@runs.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs with this status.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@common
+@click.pass_context
+def list_runs(context: click.Context, status: RunStatus | None, limit: int, as_json: bool) -> None:
+    r"""List runs, newest first.
+
+    \b
+    Examples:
+      quartet runs list --limit 5
+      quartet runs list --status failed --json | jq '.[].id'
+    """
+
+    async def look(core: Core) -> list[RunRow]:
+        found: list[RunRow] = []
+        async for row in all_runs(core, limit=1_000_000):
+            if status is None or row.status == status:
+                found.append(row)
+            if len(found) == limit:
+                break
+        return found
+
+    rows = _with_core(context, look)
+    if as_json:
+        click.echo(json.dumps([_as_json(row) for row in rows], indent=2, ensure_ascii=False))
+    elif not rows:
+        click.echo('No runs yet. Start one: quartet ask "…"' if status is None else f"No run is {status}.")
+    for row in rows if not as_json else ():
+        text = clean(" ".join(row.text.split()))
+        short = text if len(text) <= 60 else f"{text[:59]}…"
+        click.echo(f"{row.id}  {local_time(row.created_at)}  {row.status:<9}  {row.workflow}  {short}")
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@common
+@click.pass_context
+def show_run(context: click.Context, run_id: str, as_json: bool) -> None:
+    r"""Show what happened in a run, with times where you are.
+
+    \b
+    Examples:
+      quartet runs show 01J8
+      quartet runs show 01J8 --json
+    """
+
+    async def look(core: Core) -> tuple[RunRow, list[Any]]:
+        row = await find_run(core, run_id)
+        return row, list(await core.store.events(row.id))
+
+    row, events = _with_core(context, look)
+    if as_json:
+        log = [{"seq": e.seq, "at": e.at.isoformat(), **e.body.model_dump(mode="json")} for e in events]
+        click.echo(json.dumps({**_as_json(row), "events": log}, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"Run {row.id}: {row.status}, workflow {row.workflow}, {usage_text(row.usage)}")
+    click.echo(clean(f"Asked by {row.who}: {' '.join(row.text.split())}"))
+    for event in events:
+        line = clean(" ".join(describe(event.body).rstrip().split("\n")))
+        click.echo(f"{event.seq:>4}  {local_time(event.at)}  {line}")
+
+
+@runs.command("stop")
+@click.argument("run_id", metavar="ID")
+@click.option("--reason", default="", help="Why, for those who read it later.")
+@common
+@click.pass_context
+def stop_run(context: click.Context, run_id: str, reason: str) -> None:
+    r"""End a run now.
+
+    \b
+    Examples:
+      quartet runs stop 01J8
+      quartet runs stop 01J8 --reason "asked the wrong thing"
+    """
+    _control(context, run_id, "stop", lambda c, i: c.service.stop(i, who=me(), reason=reason), set(ENDED))
+
+
+@runs.command("pause")
+@click.argument("run_id", metavar="ID")
+@common
+@click.pass_context
+def pause_run(context: click.Context, run_id: str) -> None:
+    r"""Let a run start no new steps until it is resumed.
+
+    \b
+    Example:
+      quartet runs pause 01J8
+    """
+    _control(context, run_id, "pause", lambda c, i: c.service.pause(i, who=me()), {"paused"})
+
+
+@runs.command("resume")
+@click.argument("run_id", metavar="ID")
+@common
+@click.pass_context
+def resume_run(context: click.Context, run_id: str) -> None:
+    r"""Let a paused run go on.
+
+    \b
+    Example:
+      quartet runs resume 01J8
+    """
+    _control(context, run_id, "go on", lambda c, i: c.service.resume(i, who=me()), {"running", "waiting"})
+
+
+def _control(
+    context: click.Context,
+    run_id: str,
+    word: str,
+    act: Callable[[Core, Any], Awaitable[None]],
+    wanted: set[str],
+) -> None:
+    """Append the fact, and tell whether a server has already acted on it."""
+
+    async def work(core: Core) -> tuple[str, str]:
+        row = await find_run(core, run_id)
+        await act(core, row.id)
+        status = row.status
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EFFECT_WITHIN_S):
+                while status not in wanted:
+                    await asyncio.sleep(0.1)
+                    found = await core.store.run(row.id)
+                    status = found.status if found is not None else status
+        return row.id, status
+
+    run, status = _with_core(context, work)
+    if status in wanted:
+        click.echo(f"Run {run} is {status}.")
+    else:
+        click.echo(f"Run {run} was asked to {word}; it obeys when the process that works on it takes note "
+                   f"(now: {status}). If none is running: quartet up")  # fmt: skip
+
+
+def _with_core(context: click.Context, work: Callable[[Core], Awaitable[Any]]) -> Any:
+    """Open the database without executing anything, and do the work."""
+    settings = settings_of(context)
+    log_to_stderr("DEBUG" if given(context).debug else "ERROR")
+
+    async def run() -> Any:
+        async with open_core(settings, execute=False) as core:
+            return await work(core)
+
+    return asyncio.run(run())
+
+
+def _as_json(row: RunRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "conversation_id": row.conversation_id,
+        "workflow": row.workflow,
+        "status": row.status,
+        "created_at": row.created_at.astimezone().isoformat(),
+        "ended_at": row.ended_at.astimezone().isoformat() if row.ended_at else None,
+        "text": row.text,
+        "who": row.who,
+        "usage": row.usage.model_dump(mode="json"),
+    }
