@@ -162,12 +162,12 @@ def read_tasks(text: str, before: Sequence[PlanTask] = ()) -> list[PlanTask]:
     known = {_line(task_line(t)): t for t in before}
     lines = _lines(text)
     given = {t.id for line, t in known.items() if line in lines}
-    given |= {m["id"] for line in lines if (m := TASK.match(line)) and m["id"]}
-    for number, line in enumerate(lines, start=1):
+    matches = [TASK.match(line) for line in lines]
+    given |= {m["id"] for m in matches if m and m["id"]}
+    for number, (line, match) in enumerate(zip(lines, matches, strict=True), start=1):
         if line in known:
             tasks.append(known[line])
             continue
-        match = TASK.match(line)
         if match is None or not match["title"].strip():
             raise ValueError(f"line {number} is not a task. {HINT}")
         after = [a.strip() for a in (match["after"] or "").split(",") if a.strip()]

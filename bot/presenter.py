@@ -7,8 +7,7 @@ run does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
@@ -29,7 +28,7 @@ from adapters.contract import (
     SourcesPart,
     TaskLine,
 )
-from orchestrator.artifacts import Answer, Plan
+from orchestrator.artifacts import Answer, Draft, Plan
 from orchestrator.engine.state import Approval, NodeState, RunState
 from orchestrator.events import Json, Usage
 from orchestrator.workflow import AgentNode, Workflow
@@ -55,6 +54,7 @@ _OUTCOME_WORDS = {
     "changes": "changes asked for",
     "reject": "rejected",
 }
+_EXPIRY_WORDS = {"expire": "expired", "reject": "rejected", "approve": "approved"}
 
 
 def present(
@@ -89,7 +89,7 @@ def money(usd: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in words."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -122,7 +122,9 @@ def _status(workflow: Workflow, state: RunState, titles: Mapping[str, str], doin
     parts: list[CardPart] = [RowsPart(rows=tuple(_rows(workflow, state, titles, doing)))]
     plan = _plan(workflow, state)
     if plan is not None:
-        parts.append(plan_part(plan, done=_done_tasks(workflow, state)))
+        # The outline and the risks stand on the approval; here it is what is done of it that counts.
+        brief = plan.model_copy(update={"outline": [], "risks": []})
+        parts.append(plan_part(brief, done=_done_tasks(workflow, state)))
     if state.steered:
         parts.append(NotesPart(title="Handed to the agents", notes=tuple(s.text for s in state.steered)))
     parts.append(FactsPart(facts=_facts(state)))
@@ -205,9 +207,12 @@ def as_plan(arguments: Json | None) -> Plan | None:
 
 
 def _done_tasks(workflow: Workflow, state: RunState) -> frozenset[str]:
-    draft = state.latest(workflow.answer.draft) if workflow.answer else None
-    results: Sequence[Any] = (draft or {}).get("task_results") or ()
-    return frozenset(str(r.get("task_id")) for r in results if r.get("done"))
+    output = state.latest(workflow.answer.draft) if workflow.answer else None
+    try:
+        draft = Draft.model_validate(output)
+    except ValidationError:  # not there yet, or made or edited into something else
+        return frozenset()
+    return frozenset(r.task_id for r in draft.task_results if r.done)
 
 
 def _facts(state: RunState) -> tuple[tuple[str, str], ...]:
@@ -296,7 +301,7 @@ def _approval_buttons(target: str) -> tuple[Button, ...]:
 def _approval_status(state: RunState, approval: Approval) -> str:
     resolved, decision = approval.resolved, approval.decision
     if resolved is not None and resolved.outcome == "expired":
-        return "expired: nobody decided in time"
+        return f"{_EXPIRY_WORDS[approval.asked.on_expiry]}: nobody decided in time"
     if decision is not None:
         return f"{_OUTCOME_WORDS[decision.decision]} by {decision.who.name}"
     if state.ended is not None:

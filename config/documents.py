@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -140,10 +141,8 @@ def _plain_remedy(kind: str, context: Mapping[str, Any]) -> str:
     for bound, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in context:
             return f"write a number of {words} {context[bound]}"
-    if kind == "string_pattern_mismatch":
-        return (
-            "use small letters, digits and _, beginning with a letter" if "a-z" in context["pattern"] else ""
-        )
+    if kind == "string_pattern_mismatch" and context["pattern"].startswith("^[a-z]"):
+        return "use small letters, digits and _, beginning with a letter"
     return "correct the value"
 
 
@@ -197,11 +196,16 @@ def _walk(values: object, path: YamlPath) -> tuple[bool, object]:
 
 def _keys(model: type[BaseModel], loc: YamlPath) -> set[str]:
     """The keys that are valid at `loc` (which has the tags of unions too), by the model's JSON Schema."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     places = [schema]
     for part in loc:
         places = list(_below(schema, places, part)) or places
     return {str(key) for place in _resolved(schema, places) for key in place.get("properties", {})}
+
+
+@lru_cache(maxsize=16)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _below(schema: dict[str, Any], places: list[dict[str, Any]], part: str | int) -> Iterator[dict[str, Any]]:

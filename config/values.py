@@ -98,6 +98,12 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _client_id(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{5,20}\.[0-9]{5,20}", value):
+        raise ValueError(f"is not a client id, which is two numbers with a dot; {_SLACK_PAGE}")
+    return value
+
+
 _SLACK_PAGE = "copy it from the app's page at api.slack.com/apps"
 _DISCORD_PAGE = "copy it from the Bot page at discord.com/developers"
 _SIGNING_SECRET = r"[0-9A-Za-z]{16,64}"
@@ -111,7 +117,7 @@ SlackAppToken = Annotated[Token, AfterValidator(_begins("xapp-", f"Basic Informa
 SlackSigningSecret = Annotated[
     Token, AfterValidator(_looks_like(_SIGNING_SECRET, "a signing secret", _SLACK_PAGE))
 ]
-SlackClientId = Annotated[str, Field(pattern=r"^[0-9]{5,20}\.[0-9]{5,20}$")]
+SlackClientId = Annotated[str, AfterValidator(_client_id)]
 DiscordToken = Annotated[
     Token, AfterValidator(_looks_like(_DISCORD_TOKEN, "a token of three parts with dots", _DISCORD_PAGE))
 ]

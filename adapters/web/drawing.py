@@ -12,7 +12,7 @@ from adapters.web.messages import Said
 from adapters.web.outbound import said_html
 
 KEPT = 512  # drawn messages
-HEAVY = 20_000  # characters: more are drawn in a thread
+HEAVY = 4_000  # characters: more are drawn in a thread
 
 
 class Drawing:

@@ -172,8 +172,9 @@ class Pages:
             )
             if isinstance(written, Refusal):
                 return await self._not_written(request, person, listed, written, dict(fields))
-            slug = await self._messages.said_with(person, written.nonce)
-            if slug is None:  # a form sent twice is one message
+            # A form sent twice is one message; its files are kept once.
+            slug = await self._messages.said_with(person, written.nonce) if files else None
+            if slug is None:
                 ref = listed.ref if listed else _new_conversation()
                 uploads = [
                     await self._uploads.keep(file.file, one.name, one.media_type)

@@ -64,9 +64,9 @@ def plan(step: StepInput, brief: ResearchBrief) -> Plan:
         tasks.append(
             PlanTask(id="gaps", title="What could not be found", acceptance="Open questions are named.")
         )
-    for number, comment in enumerate(step.comments, start=1):
+    for number, comment in enumerate(filter(str.strip, step.comments), start=1):
         tasks = _changed(tasks, comment, number)
-    for number, text in enumerate(step.steering, start=1):
+    for number, text in enumerate(filter(str.strip, step.steering), start=1):
         title = shortened(text, 80)
         tasks.append(
             PlanTask(id=f"steered-{number}", title=title, acceptance=f"Covers: {shortened(text, 300)}")

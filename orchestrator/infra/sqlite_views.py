@@ -141,7 +141,7 @@ def to_wake(database: sqlite3.Connection, now: datetime, owners: Owners) -> list
     rows = database.execute(
         """SELECT n, id, owner FROM runs WHERE restless = 1
         UNION SELECT runs.n, runs.id, runs.owner FROM timers JOIN runs ON runs.n = timers.run
-            WHERE timers.at <= ? AND runs.ended_at IS NULL AND runs.status <> 'queued'
+            WHERE timers.at <= ? AND runs.ended_at IS NULL AND runs.status NOT IN ('queued', 'paused')
         ORDER BY 1""",
         (micros(now),),
     ).fetchall()

@@ -35,8 +35,9 @@ from adapters.contract import (
 from adapters.errors import ConversationGone, MessageGone
 from tests.contract.adapter_harness import LIMIT_S, Harness, count, shows
 from tests.contract.harness_terminal import PipedHarness, TerminalHarness
+from tests.contract.harness_web import WebHarness
 
-HARNESSES: list[type[Harness]] = [TerminalHarness, PipedHarness]
+HARNESSES: list[type[Harness]] = [TerminalHarness, PipedHarness, WebHarness]
 
 
 @pytest.fixture(params=HARNESSES, ids=lambda h: h.name)

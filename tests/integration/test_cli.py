@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -43,10 +43,9 @@ class Quartet:
         return [sys.executable, "-m", "bot", *args]
 
     def run(self, *args: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        stdin = {"input": given} if given is not None else {"stdin": subprocess.DEVNULL}
         return subprocess.run(
-            self.command(*args), capture_output=True, cwd=self.folder, env=self.env, timeout=LIMIT_S,
-            check=False, **stdin,
+            self.command(*args), input=given or b"", capture_output=True, cwd=self.folder, env=self.env,
+            timeout=LIMIT_S, check=False,
         )  # fmt: skip
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
@@ -330,31 +329,50 @@ class Terminal:
         self.seen = ""
 
     def until(self, enough: Callable[[str], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
+        """Read the screen until it shows what is waited for."""
         while not enough(self.seen):
-            left = deadline - time.monotonic()
-            assert left > 0, self.seen
-            if select.select([self.master], [], [], left)[0]:
-                try:
-                    self.seen += os.read(self.master, 65_536).decode("utf-8", "replace")
-                except OSError:  # the program has ended
-                    assert enough(self.seen), self.seen
-                    return
+            assert self._read(), self.seen
+
+    def _read(self) -> bool:
+        """Read what is there; False when the program has closed the terminal."""
+        assert select.select([self.master], [], [], LIMIT_S)[0], self.seen
+        try:
+            got = os.read(self.master, 65_536)
+        except OSError:
+            return False
+        self.seen += got.decode("utf-8", "replace")
+        return bool(got)
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
     def end(self) -> int:
-        try:
-            self.until(lambda _: self.running.poll() is not None)
-            return self.running.wait(LIMIT_S)
-        finally:
-            self.running.kill()
-            os.close(self.master)
+        """Wait until the command has ended; its exit code."""
+        while self._read():
+            pass
+        return self.running.wait(LIMIT_S)
+
+    def close(self) -> None:
+        self.running.kill()
+        self.running.wait(LIMIT_S)
+        os.close(self.master)
 
 
-def test_person_approves_at_the_prompt(quartet: Quartet) -> None:
-    terminal = Terminal(quartet, "ask", QUESTION)
+@pytest.fixture
+def at_terminal(quartet: Quartet) -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def start(*args: str, **env: str) -> Terminal:
+        opened.append(Terminal(quartet, *args, **env))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+
+
+def test_person_approves_at_the_prompt(quartet: Quartet, at_terminal: Callable[..., Terminal]) -> None:
+    terminal = at_terminal("ask", QUESTION)
     terminal.until(lambda seen: seen.rstrip().endswith("›"))
     assert "[a]" in terminal.seen
     assert "[r]" in terminal.seen
@@ -365,11 +383,11 @@ def test_person_approves_at_the_prompt(quartet: Quartet) -> None:
     assert "approvals.md" in terminal.seen
 
 
-def test_person_edits_the_plan_in_the_editor(quartet: Quartet) -> None:
+def test_person_edits_the_plan_in_the_editor(quartet: Quartet, at_terminal: Callable[..., Terminal]) -> None:
     editor = quartet.folder / "editor.sh"
     editor.write_text('#!/bin/sh\nsed -i "s/How do approvals work/Why do approvals exist/" "$1"\n')
     editor.chmod(0o755)
-    terminal = Terminal(quartet, "ask", QUESTION, EDITOR=str(editor))
+    terminal = at_terminal("ask", QUESTION, EDITOR=str(editor))
     terminal.until(lambda seen: seen.rstrip().endswith("›"))
     terminal.type("e\n")
     assert terminal.end() == 0
@@ -380,23 +398,25 @@ def test_person_edits_the_plan_in_the_editor(quartet: Quartet) -> None:
     assert resolved["output"]["goal"] == "Why do approvals exist?"
 
 
-def test_ctrl_c_at_the_prompt_stops_the_run(quartet: Quartet) -> None:
-    terminal = Terminal(quartet, "ask", QUESTION)
+def test_ctrl_c_at_the_prompt_stops_the_run(quartet: Quartet, at_terminal: Callable[..., Terminal]) -> None:
+    terminal = at_terminal("ask", QUESTION)
     terminal.until(lambda seen: seen.rstrip().endswith("›"))
     terminal.type("\x03")
     assert terminal.end() == 130
     assert [run["status"] for run in quartet.runs()] == ["stopped"]
 
 
-def test_end_of_input_at_the_prompt_rejects(quartet: Quartet) -> None:
-    terminal = Terminal(quartet, "ask", QUESTION)
+def test_end_of_input_at_the_prompt_rejects(quartet: Quartet, at_terminal: Callable[..., Terminal]) -> None:
+    terminal = at_terminal("ask", QUESTION)
     terminal.until(lambda seen: seen.rstrip().endswith("›"))
     terminal.type("\x04")
     assert terminal.end() == 3
 
 
-def test_prompt_closes_when_the_run_is_stopped_elsewhere(quartet: Quartet) -> None:
-    terminal = Terminal(quartet, "ask", QUESTION)
+def test_prompt_closes_when_the_run_is_stopped_elsewhere(
+    quartet: Quartet, at_terminal: Callable[..., Terminal]
+) -> None:
+    terminal = at_terminal("ask", QUESTION)
     terminal.until(lambda seen: seen.rstrip().endswith("›"))
     (run,) = quartet.runs()
     assert quartet.run("runs", "stop", run["id"]).returncode == 0

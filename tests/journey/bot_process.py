@@ -1,4 +1,4 @@
-"""The real bot as a process of its own: start, kill, start again; and a person who uses its page without a browser."""
+"""The real bot as a process of its own, and a person who uses its page without a browser."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Bot:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.kill()
         self.client.close()
 

@@ -147,7 +147,10 @@ def test_stop_reaches_a_model_call_in_flight_within_two_seconds(tmp_path: Path) 
 
 
 def test_a_wrong_key_gives_one_clear_error_within_five_seconds(tmp_path: Path) -> None:
-    with ModelServer({"answers": {}}) as server, Bot(tmp_path, env(server, "sk-wrong-secret-0123456789")) as bot:
+    with (
+        ModelServer({"answers": {}}) as server,
+        Bot(tmp_path, env(server, "sk-wrong-secret-0123456789")) as bot,
+    ):
         eventually(lambda: bot.client.get("/health").json()["status"] == "healthy", "health")
         begun = time.monotonic()
         path = bot.post_turn("What is tea?")

@@ -7,7 +7,8 @@
     # leaving the block fails the test if answers are left over or a request was wrong
 
 **As a process of its own**, for tests that kill the bot:
-`python -m tests.twins.openai_server --port P --script FILE.json`. It prints `ready http://127.0.0.1:P` when it listens. `--port 0` takes a free port.
+`python -m tests.twins.openai_server --port P --script FILE.json`. It prints `ready http://127.0.0.1:P`
+when it listens. `--port 0` takes a free port.
 
 **Script** (JSON)::
 
@@ -23,16 +24,16 @@ An ENTRY is used up by one request of its agent (matched by the output tool `sub
 * `{"tool_calls": [{"name": …, "arguments": {...}}, …]}`: ids are made; give `"id"` to choose one
 * `{"text": "…"}`: plain text
 * `{"status": 429, "retry_after": 1}`, `{"status": 500}`: an error; `"error": {...}` is its body
-* `{"drop": true}`: the connection breaks before anything is answered; `{"cut": true}`: in the middle of the body
+* `{"drop": true}`: the connection breaks before any answer; `{"cut": true}`: in the middle of the body
 * `{"hang": true}`: no answer until the caller hangs up, which the journal notes
 
 with, on any, `"delay_s": seconds` before it, and `"usage": {"prompt_tokens": …, "completion_tokens": …}`.
 Every string may hold `{base}`, which stands for this server's address.
 
-**Control** (no key): `GET /control/journal` gives `{requests, count, answered, left, problems, pages, searches}`:
-requests `[{n, agent, status, began, ended, disconnected, model, tools, last, messages}]`, count `{agent: requests}`,
-answered `{agent: requests that got 200}`, left `{agent: entries}`, problems `[text]`, pages `{name: count}`,
-searches `[query]`. `POST /control/script` replaces the script and empties the journal. `POST /control/add`
+**Control** (no key): `GET /control/journal` gives `{requests, count, answered, left, problems, pages,
+searches}`: requests `[{n, agent, status, began, ended, disconnected, model, tools, last, messages}]`, count
+`{agent: requests}`, answered `{agent: requests that got 200}`, left `{agent: entries}`, problems `[text]`,
+pages `{name: count}`, searches `[query]`. `POST /control/script` replaces the script and empties the journal. `POST /control/add`
 `{"answers": {agent: [ENTRY, …]}}` adds entries.
 
 Also served: `GET /v1/models`, `POST /tavily/search` (TAVILY_BASE_URL=<address>/tavily), `GET /page/<name>`.

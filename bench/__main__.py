@@ -1,0 +1,77 @@
+"""`python -m bench [NAME]…`: measure, print each figure beside its target, exit 1 when one is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from bench.report import Figure
+
+
+def _side_by_side(*names: str) -> Callable[[], list[Figure]]:
+    def measure() -> list[Figure]:
+        from bench.side_by_side import measure as side_by_side
+
+        return side_by_side(names)
+
+    return measure
+
+
+def _start() -> list[Figure]:
+    from bench.process_start import measure
+
+    return measure()
+
+
+def _card() -> list[Figure]:
+    from bench.first_card import measure
+
+    return measure()
+
+
+def _waiting() -> list[Figure]:
+    from bench.waiting_runs import measure
+
+    return measure()
+
+
+BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
+    "steps": (
+        "engine, LangGraph and journal in turn, with both ratios",
+        _side_by_side("journal", "engine", "langgraph"),
+    ),
+    "journal": ("a bare grouped-commit journal", _side_by_side("journal")),
+    "engine": ("the engine beside the journal", _side_by_side("journal", "engine")),
+    "langgraph": ("LangGraph with its SQLite saver", _side_by_side("langgraph")),
+    "start": ("process start to first answered health check", _start),
+    "card": ("a turn posted on the web page to its first visible card", _card),
+    "waiting": ("memory of 1,000 runs that wait for approval", _waiting),
+}
+ALL = ("steps", "start", "card", "waiting")
+
+
+def main() -> int:
+    """Measure what was named; all when nothing was."""
+    listed = "\n".join(f"  {name:<10} {text}" for name, (text, _) in BENCHES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure Quartet.",
+        epilog=f"measurements:\n{listed}\n  all        {', '.join(ALL)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHES, "all"], default=["all"])
+    names: list[str] = parser.parse_args().names
+    figures: list[Figure] = []
+    for name in ALL if "all" in names else names:
+        text, measure = BENCHES[name]
+        print(f"{name}: {text}", flush=True)
+        figures += measure()
+    print()
+    for figure in figures:
+        print(figure.line())
+    return 0 if all(figure.passed for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Quartet itself: ten agent nodes in a row through the public service, read models included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
+from orchestrator.bus import Bus
+from orchestrator.engine.loop import Engine
+from orchestrator.events import Json, RunId, TurnRecord, Who
+from orchestrator.infra.local_scheduler import LocalScheduler, SystemClock
+from orchestrator.infra.sqlite_store import SqliteStore
+from orchestrator.ports import AgentInfo, StepInput, StepSink
+from orchestrator.service import Service
+from orchestrator.workflow import Workflow
+
+
+class AtOnce:
+    """Agents that answer at once. Implements `ports.Agents`."""
+
+    def names(self) -> Sequence[str]:
+        """One agent."""
+        return ("echo",)
+
+    def infos(self) -> Sequence[AgentInfo]:
+        """One agent."""
+        return (AgentInfo("echo", "Echo", (), "rules", ()),)
+
+    async def run(self, step: StepInput, sink: StepSink) -> Json:
+        """The same output for every step."""
+        return RESULT
+
+
+def workflow(steps: int, *, approval: bool = False) -> Workflow:
+    """Agent nodes in a row; with `approval` people are asked after the first one."""
+    nodes: dict[str, Json] = {f"n{i}": {"kind": "agent", "agent": "echo"} for i in range(steps)}
+    names = list(nodes)
+    if approval:
+        nodes["ask"] = {"kind": "approval", "of": "n0"}
+        names.insert(1, "ask")
+    edges = [{"from": a, "to": b} for a, b in zip(names, names[1:], strict=False)]
+    answer = {"draft": f"n{steps - 1}"} if not approval else None
+    return Workflow.model_validate({"name": "steps", "nodes": nodes, "edges": edges, "answer": answer})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service whose scheduler works."""
+
+    store: SqliteStore
+    service: Service
+    advanced: dict[RunId, asyncio.Event]  # set when an advance of the run has come back
+
+
+@asynccontextmanager
+async def running(folder: Path, definition: Workflow) -> AsyncGenerator[Running]:
+    """Store, engine, scheduler and service as the composition root puts them together."""
+    store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
+    scheduler = LocalScheduler(store, concurrency=AT_ONCE)
+    bus, agents = Bus(), AtOnce()
+    engine = Engine(store, scheduler, agents, bus, SystemClock())
+    service = Service(store, scheduler, agents, {definition.name: definition}, bus, "rules")
+    advanced: dict[RunId, asyncio.Event] = {}
+
+    async def advance(run_id: RunId) -> None:
+        await engine.advance(run_id)
+        advanced.setdefault(run_id, asyncio.Event()).set()
+
+    working = asyncio.create_task(scheduler.run(advance))
+    try:
+        yield Running(store, service, advanced)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await store.close()
+
+
+def turn(number: int) -> TurnRecord:
+    """A short turn."""
+    return TurnRecord(
+        key=f"turn-{number}", text="go", who=Who(key="web:ada", name="Ada"), at=datetime.now(UTC)
+    )
+
+
+def starter(quartet: Running) -> Callable[[int], Awaitable[None]]:
+    """A function that makes a run of its own conversation and waits until its advance came back."""
+
+    async def one(number: int) -> None:
+        accepted = await quartet.service.start(
+            conversation_id=f"web:local:bench:{number}", turn=turn(number), workflow="steps"
+        )
+        await quartet.advanced.setdefault(accepted.run_id, asyncio.Event()).wait()
+
+    return one
+
+
+async def runs_per_second(folder: Path, runs: int) -> float:
+    """Throughput of `runs` runs, `AT_ONCE` at a time."""
+    async with running(folder, workflow(STEPS)) as quartet:
+        seconds = await in_parallel(starter(quartet), runs, AT_ONCE)
+        completed = 0
+        cursor: str | None = None
+        while True:
+            page = await quartet.store.runs(status="completed", limit=1000, cursor=cursor)
+            completed += len(page.items)
+            cursor = page.next
+            if cursor is None:
+                break
+        assert completed == runs, f"{completed} of {runs} runs completed"
+    return runs / seconds
