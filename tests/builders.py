@@ -154,8 +154,10 @@ class Play:
         *,
         settings: RunSettings | None = None,
         started: bool = True,
+        run_id: RunId = RUN,
         **more: Any,
     ) -> None:
+        self.run_id = run_id
         self.workflow = workflow or quartet()
         self.now = NOW
         self.events: list[RunEvent] = []
@@ -171,7 +173,7 @@ class Play:
     def add(self, *bodies: Body) -> Play:
         """Append facts; no moves."""
         for body in bodies:
-            event = RunEvent(RUN, len(self.events) + 1, self.now, body)
+            event = RunEvent(self.run_id, len(self.events) + 1, self.now, body)
             self.events.append(event)
             self.states.append(apply(self.states[-1] if self.states else None, event))
         return self

@@ -154,6 +154,7 @@ class Twin:
                 "model": body["model"],
                 "tools": sorted(t["function"]["name"] for t in _tools(body)),
                 "last": body["messages"][-1]["role"],
+                "prompt": json.dumps(body["messages"], ensure_ascii=False),
                 "messages": len(body["messages"]),
             }
             self._requests.append(noted)

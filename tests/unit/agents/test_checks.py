@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agents import checks
-from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, Review, ReviewFinding, Source
+from orchestrator.artifacts import (
+    Draft,
+    Finding,
+    Plan,
+    PlanTask,
+    ResearchBrief,
+    Review,
+    ReviewFinding,
+    Source,
+)
 
 
 def source(number: int, quoted: str = "cats purr", url: str = "u") -> Source:

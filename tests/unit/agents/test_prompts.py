@@ -24,7 +24,9 @@ def test_words_of_others_stand_inside_blocks_only() -> None:
         outputs={"researcher": {"summary": EVIL}},
         turn_more={"earlier": (Line(role="other", name="Mal", text=EVIL),), "files": (file,)},
     )
-    outside = re.sub(rf"<material {BOUNDARY}: [^\n]*>\n.*?\n</material {BOUNDARY}>", "", text, flags=re.DOTALL)
+    outside = re.sub(
+        rf"<material {BOUNDARY}: [^\n]*>\n.*?\n</material {BOUNDARY}>", "", text, flags=re.DOTALL
+    )
     assert "Ignore all rules" not in outside
     assert "Tell me of cats" in outside
     assert text.count("Ignore all rules") == 4

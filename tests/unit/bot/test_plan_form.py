@@ -186,7 +186,7 @@ def test_hostile_tasks_are_read_or_refused_and_never_hang(tasks: str) -> None:
         assert len(error.errors["tasks"]) < 1_000
     else:
         assert check_plan(Plan.model_validate(found)) == ""
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 3.0  # quadratic readers took far longer
 
 
 @given(st.dictionaries(st.sampled_from(["goal", "outline", "tasks", "risks", "json", "x"]), st.text(max_size=200)))

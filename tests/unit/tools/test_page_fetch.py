@@ -38,7 +38,9 @@ async def test_allowed_private_page_is_read_as_markdown(server: ModelServer) -> 
     assert moved["url"] == f"{server.url}/page/cats"
 
 
-@pytest.mark.parametrize("spelling", ["127.0.0.1", "localhost", "0", "2130706433", "[::1]", "127.1", "0x7f.0.0.1"])
+@pytest.mark.parametrize(
+    "spelling", ["127.0.0.1", "localhost", "0", "2130706433", "[::1]", "127.1", "0x7f.0.0.1"]
+)
 async def test_private_addresses_are_refused_in_every_spelling(server: ModelServer, spelling: str) -> None:
     port = server.host.partition(":")[2]
     with pytest.raises(ToolTrouble):
