@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
@@ -44,7 +44,7 @@ def workflow(steps: int, *, approval: bool = False) -> Workflow:
     if approval:
         nodes["ask"] = {"kind": "approval", "of": "n0"}
         names.insert(1, "ask")
-    edges = [{"from": a, "to": b} for a, b in zip(names, names[1:], strict=False)]
+    edges = [{"from": a, "to": b} for a, b in pairwise(names)]
     answer = {"draft": f"n{steps - 1}"} if not approval else None
     return Workflow.model_validate({"name": "steps", "nodes": nodes, "edges": edges, "answer": answer})
 

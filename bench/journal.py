@@ -7,12 +7,13 @@ are grouped, because a commit for each step would measure the disk alone.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
 import aiosqlite
 
-from bench.load import AT_ONCE, OUTPUT, STEPS, in_parallel
+from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
 
 Row = tuple[str, int, float, str]
 
@@ -60,7 +61,7 @@ async def runs_per_second(folder: Path, runs: int) -> float:
 
         async def one(number: int) -> None:
             for step in range(STEPS):
-                await journal.record((f"run-{number}", step, time.time(), OUTPUT))
+                await journal.record((f"run-{number}", step, time.time(), json.dumps(RESULT)))
 
         seconds = await in_parallel(one, runs, AT_ONCE)
         writer.cancel()

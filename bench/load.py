@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
 STEPS = 10
 AT_ONCE = 50
 RESULT = {"body": "x" * 100, "sources": [1, 2, 3]}  # what each step makes
-OUTPUT = json.dumps(RESULT)
 
 
 async def in_parallel(one: Callable[[int], Awaitable[None]], runs: int, at_once: int) -> float:

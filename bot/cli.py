@@ -110,19 +110,22 @@ class Quartet(click.Group):
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError):  # a terminal that cannot show a letter shows its number
                 stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        output = sys.stdout  # click puts another one in its place when it finds the pipe closed
         extra = {"prog_name": "quartet", **extra, "standalone_mode": False, "obj": options}
         try:
             code: int | None = super().main(args=args, **extra)
             sys.stdout.flush()
         except BaseException as raised:
             error = _innermost(raised)
-            if isinstance(error, SystemExit):
+            if isinstance(error, SystemExit) and sys.stdout is output:
+                _flush()
                 raise error from None
             if options.debug and not isinstance(
-                error, click.ClickException | click.Abort | KeyboardInterrupt
+                error, click.ClickException | click.Abort | KeyboardInterrupt | SystemExit
             ):
                 raise
             code = _tell(error)
+        _flush()
         sys.exit(code or 0)
 
 
@@ -141,12 +144,11 @@ def _tell(error: BaseException) -> int:
             return error.exit_code
         if isinstance(error, click.Abort | KeyboardInterrupt):
             return INTERRUPTED
-        if isinstance(error, BrokenPipeError):
-            _forget_output()
+        if isinstance(error, BrokenPipeError | SystemExit):  # click leaves so when its output is closed
             return PIPE_CLOSED
         click.echo(f"Error: {one_line(error)}", err=True)
     except BrokenPipeError:
-        _forget_output()
+        return PIPE_CLOSED
     return 1
 
 
@@ -165,12 +167,14 @@ def _nearest(name: str) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COMMANDS)}"
 
 
-def _forget_output() -> None:
-    """Nobody reads any more: let the interpreter flush into nothing when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _flush() -> None:
+    """Write what is left; where nobody reads any more, let the interpreter flush into nothing."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            os.dup2(nowhere, stream.fileno())
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @click.group(cls=Quartet, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,7 +3,8 @@
 Cards are a view of the log, so nothing is queued: after a restart, a rate limit or a lost
 edit the comparison alone says what is left to do, and only the newest version is ever sent.
 Before a card is posted its intent is committed; if the outcome of a post is not known, the
-platform is asked (`find`) before anything is posted again.
+platform is asked (`find`) before anything is posted again. Nothing waits for a progress edit,
+not even for one that the platform takes its time with.
 """
 
 from __future__ import annotations
@@ -59,7 +60,21 @@ class _Lane:
     task: asyncio.Task[None] | None = None
     failures: int = 0
     marked: asyncio.Event = field(default_factory=asyncio.Event)  # something is new
-    edited_at: dict[str, float] = field(default_factory=dict[str, float])  # card id → monotonic seconds
+    closed_until: float = 0.0  # monotonic seconds; the platform asked us to wait
+    # Progress edits on their way; each gives what went wrong.
+    progress: dict[RunId, asyncio.Task[AdapterError | None]] = field(
+        default_factory=dict[RunId, asyncio.Task[AdapterError | None]]
+    )
+
+    def check_open(self) -> None:
+        """Raise RateLimited while the platform does not want to be asked."""
+        left = self.closed_until - time.monotonic()
+        if left > 0:
+            raise RateLimited("the platform asked us to wait", retry_after_s=left)
+
+
+class _Broken(Exception):
+    """A card could not be sent for a reason nobody foresaw; the others were."""
 
 
 class Outbox:
@@ -91,6 +106,7 @@ class Outbox:
         self._conversations: dict[RunId, str] = {}
         self._doing: dict[RunId, dict[str, str]] = {}
         self._shown: dict[RunId, dict[str, Delivery]] = {}
+        self._edited: dict[RunId, float] = {}  # monotonic seconds of the last progress edit
         self._news: asyncio.Queue[News] = asyncio.Queue()
         self._foreign: set[RunId] = set()  # shown by another process, or by nobody
 
@@ -119,7 +135,7 @@ class Outbox:
     async def _sweep(self) -> None:
         """Notice runs whose log went on without news: other processes, the time before a restart."""
         while True:
-            for run_id in await self._store.undelivered():
+            for run_id in set(await self._store.undelivered()) - self._foreign:
                 self._news.put_nowait(News(run_id, 0))
             await asyncio.sleep(SWEEP_S)
 
@@ -140,20 +156,21 @@ class Outbox:
         lane.dirty[run_id] = None
         lane.marked.set()
         if lane.task is None or lane.task.done():
-            lane.task = group.create_task(self._drain(conversation, lane), name=f"outbox:{conversation}")
+            lane.task = group.create_task(self._drain(group, conversation, lane), name=f"outbox:{conversation}")
 
-    async def _drain(self, conversation: str, lane: _Lane) -> None:
+    async def _drain(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane) -> None:
         while lane.dirty:
             run_id = next(iter(lane.dirty))
             del lane.dirty[run_id]
             lane.marked.clear()
             obey = False  # wait even if something new comes
             try:
-                pause = await self._show(conversation, lane, run_id)
+                pause = await self._show(group, conversation, lane, run_id)
                 lane.failures = 0
             except RateLimited as error:
                 obey = True
                 pause = error.retry_after_s
+                lane.closed_until = time.monotonic() + pause
                 lane.dirty[run_id] = None
             except PlatformDown as error:
                 obey = True
@@ -161,12 +178,16 @@ class Outbox:
                 lane.failures += 1
                 lane.dirty[run_id] = None
                 log.warning("the platform is down", action="platform_down", run_id=run_id, error=str(error))
+            except _Broken:
+                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)]
+                lane.failures += 1
+                lane.dirty[run_id] = None
             except OrchestratorError as error:
                 log.warning("a run cannot be shown", action="present_failed", run_id=run_id, error=str(error))
                 pause = 0.0
             except Exception:
-                # One broken card must not silence the conversation, nor stop the bot.
-                log.exception("a card could not be sent", action="outbox_broke", run_id=run_id)
+                # One broken run must not silence the conversation, nor stop the bot.
+                log.exception("a run could not be shown", action="outbox_broke", run_id=run_id)
                 pause = 0.0
             if pause > 0 and obey:
                 await asyncio.sleep(pause)
@@ -177,7 +198,7 @@ class Outbox:
                         await lane.marked.wait()
         self._lanes.pop(conversation, None)
 
-    async def _show(self, conversation: str, lane: _Lane, run_id: RunId) -> float:
+    async def _show(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane, run_id: RunId) -> float:
         """Send what differs. Returns seconds to wait before this conversation's next edits."""
         state = await self._state(run_id)
         if state is None:
@@ -192,21 +213,33 @@ class Outbox:
         adapter = self._adapters[ref.platform]
         new = [c for c in cards if c.id not in shown or shown[c.id].state == "intent"]
         old = sorted((c for c in cards if c not in new), key=lambda c: _FIRST[c.kind])
-        wait = 0.0
+        wait, broken = 0.0, False
         # Posts keep the order of the conversation; edits go by what matters most.
-        for card in new:
-            await self._post(ref, adapter, run_id, card, shown)
-        for card in old:
-            last = shown[card.id]
-            if last.state != "shown" or last.digest == card_digest(card):
+        for card in [*new, *old]:
+            last = shown.get(card.id)
+            if card in old and (last is None or last.state != "shown" or last.digest == card_digest(card)):
                 continue
-            since = time.monotonic() - lane.edited_at.get(card.id, 0.0)
-            if card.kind == "status" and state.ended is None and since < adapter.limits.edit_interval_s:
-                wait = max(wait, adapter.limits.edit_interval_s - since)
-                lane.dirty[run_id] = None
-                continue
-            await self._edit(adapter, card, last, shown)
-            lane.edited_at[card.id] = time.monotonic()
+            try:
+                lane.check_open()
+                if card in new:
+                    await self._post(ref, adapter, run_id, card, shown)
+                elif card.kind == "status":
+                    left = self._edited.get(run_id, 0.0) + adapter.limits.edit_interval_s - time.monotonic()
+                    if left > 0 and state.ended is None:
+                        wait = left
+                        lane.dirty[run_id] = None
+                    else:
+                        await self._edit_progress(group, lane, adapter, run_id, card, shown)
+                else:
+                    await self._edit(adapter, card, shown[card.id], shown)
+            except (RateLimited, PlatformDown):
+                raise
+            except Exception:
+                # One broken card must not hold the others back; it is tried again later.
+                log.exception("a card broke", action="card_broke", run_id=run_id, card=card.id)
+                broken = True
+        if broken:
+            raise _Broken
         if run_id not in lane.dirty:
             await self._store.presented(run_id, state.seq)
             self._forget(run_id, state)
@@ -227,13 +260,14 @@ class Outbox:
             intent = Delivery(card.id, run_id, ref.key, digest, "intent", nonce, None)
             await self._store.save_delivery(intent)
             shown[card.id] = intent
-        else:  # posted before a crash, or with an unknown outcome: look first
-            found = await adapter.find(ref, card.id)
-            if found is not None:
-                await self._edit(adapter, card, replace(before, message=found.model_dump(mode="json")), shown)
-                return
         delivery = shown[card.id]
         try:
+            # Posted before a crash, or with an unknown outcome: look first.
+            found = await adapter.find(ref, card.id) if before is not None else None
+            if found is not None:
+                delivery = replace(delivery, message=found.model_dump(mode="json"))
+                await self._edit(adapter, card, delivery, shown)
+                return
             message = await adapter.post(ref, card, nonce=nonce)
             delivery = replace(
                 delivery, digest=digest, state="shown", message=message.model_dump(mode="json")
@@ -245,6 +279,52 @@ class Outbox:
             )
         shown[card.id] = delivery
         await self._store.save_delivery(delivery)
+
+    async def _edit_progress(
+        self,
+        group: asyncio.TaskGroup,
+        lane: _Lane,
+        adapter: ChatAdapter,
+        run_id: RunId,
+        card: Card,
+        shown: dict[str, Delivery],
+    ) -> None:
+        """Edit the status card, but return as soon as something new wants to be shown."""
+        task = lane.progress.get(run_id)
+        if task is None:
+            edit = self._try_edit(lane, adapter, card, shown)
+            task = lane.progress[run_id] = group.create_task(edit, name=f"outbox edit:{run_id}")
+        news = asyncio.create_task(lane.marked.wait())
+        try:
+            await asyncio.wait([task, news], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+        if not task.done():
+            lane.dirty[run_id] = None
+            return
+        del lane.progress[run_id]
+        self._edited[run_id] = time.monotonic()
+        error = task.result()
+        if error is not None:
+            raise error
+        last = shown[card.id]
+        if last.state == "shown" and last.digest != card_digest(card):  # that was an earlier version
+            lane.dirty[run_id] = None
+
+    async def _try_edit(
+        self, lane: _Lane, adapter: ChatAdapter, card: Card, shown: dict[str, Delivery]
+    ) -> AdapterError | None:
+        try:
+            await self._edit(adapter, card, shown[card.id], shown)
+        except RateLimited as error:
+            lane.closed_until = time.monotonic() + error.retry_after_s
+            return error
+        except AdapterError as error:
+            return error
+        except Exception:
+            log.exception("an edit broke", action="card_broke", card=card.id)
+            return PlatformDown("the edit broke; the log has the details", outcome_unknown=True)
+        return None
 
     async def _edit(
         self, adapter: ChatAdapter, card: Card, last: Delivery, shown: dict[str, Delivery]
@@ -260,7 +340,8 @@ class Outbox:
         except (RateLimited, PlatformDown):
             raise
         except AdapterError as error:
-            done = replace(last, state="refused")
+            # This version is not sent again; the next one may be fine.
+            done = replace(last, digest=card_digest(card), state="shown")
             log.warning("an edit was refused", action="edit_refused", card=card.id, error=str(error))
         shown[card.id] = done
         await self._store.save_delivery(done)
@@ -283,7 +364,7 @@ class Outbox:
     def _forget(self, run_id: RunId, state: RunState) -> None:
         """Keep nothing in memory of runs that wait for people or have ended."""
         if state.ended is not None or state.status == "waiting":
-            for memory in (self._states, self._shown, self._doing, self._conversations):
+            for memory in (self._states, self._shown, self._doing, self._conversations, self._edited):
                 memory.pop(run_id, None)
 
 

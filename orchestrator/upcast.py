@@ -33,7 +33,7 @@ VERSIONS: Mapping[str, int] = {name: _first(model, "v") for name, model in BODIE
 """Event type → today's version."""
 
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
-"""(type, v) → a function that turns the dict of that version into the one of version v + 1 (or of another type)."""
+"""(type, v) → what turns the dict of that version into the one of version v + 1, or of another type."""
 
 
 def read_body(type_: str, v: int, text: str | bytes, *, where: str = "") -> Body:
@@ -83,7 +83,8 @@ def _unreadable(type_: str, v: int, where: str, error: Exception) -> UnknownEven
         first = error.errors(include_url=False, include_input=False)[0]
         detail = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     return UnknownEvent(
-        f"{_at(where)}the event {type_!r} in version {v} does not have the shape this program knows ({detail}); "
+        f"{_at(where)}the event {type_!r} in version {v} does not have the shape this program knows "
+        f"({detail}); "
         "a newer Quartet may have written it: update Quartet, the run then goes on"
     )
 

@@ -32,6 +32,7 @@ from adapters.web.messages import Messages, Said
 
 ANSWER_S = 30.0  # seconds the bot has to store something
 MOST_TRIES = 20
+KEPT = "Your message is kept. The team takes it as soon as it can."
 LONGEST_PAUSE_S = 30.0  # seconds between two tries
 
 log = structlog.get_logger(__name__)
@@ -68,13 +69,19 @@ class Delivery:
             with suppress(asyncio.CancelledError):
                 await again
 
-    async def deliver(self, conversation: ConversationRef) -> None:
-        """Hand in all of a conversation that was not handed in yet, in order."""
+    async def deliver(self, conversation: ConversationRef, writer: Person | None = None) -> None:
+        """Hand in all of a conversation that was not handed in yet, in order.
+
+        Args:
+            writer: who is told when the bot does not take it now.
+        """
         lock = self._locks.setdefault(conversation.key, asyncio.Lock())
         async with lock:  # an earlier message is never overtaken
             for said in await self._messages.undelivered(conversation):
                 if not await self._hand_in(conversation, said):
                     self._left_over.set()
+                    if writer is not None:
+                        await self._note(conversation, writer, KEPT)
                     return
 
     async def click(self, click: Click) -> Receipt:
@@ -112,15 +119,13 @@ class Delivery:
                 bot = self._bot()
                 receipt = await (bot.command(given) if isinstance(given, Command) else bot.turn(given))
         except Exception as error:
-            return await self._failed(conversation, said, person, error)
+            return await self._failed(conversation, said, error)
         self._tries.pop(said.id, None)
         await self._tell(conversation, person, receipt, key=said.id, openly=isinstance(given, Command))
         await self._messages.delivered(said.id)
         return True
 
-    async def _failed(
-        self, conversation: ConversationRef, said: Said, person: Person, error: Exception
-    ) -> bool:
+    async def _failed(self, conversation: ConversationRef, said: Said, error: Exception) -> bool:
         """Keep the message for another try; give up on one that the bot can never take."""
         if self._inbound is None:
             return False

@@ -348,12 +348,8 @@ def card_json(card: Card) -> str:
     try:
         return card.model_dump_json()
     except PydanticSerializationError:
-        return json.dumps(_whole(card.model_dump(mode="json", warnings=False)))
-
-
-def _whole(value: object) -> object:
-    """JSON without halves of characters."""
-    return json.loads(re.sub(r"\\ud[89a-f][0-9a-f]{2}", "", json.dumps(value, ensure_ascii=True)))
+        whole = json.dumps(card.model_dump(mode="json", warnings=False), ensure_ascii=False)
+        return whole.encode(errors="ignore").decode()
 
 
 def _version(db: sqlite3.Connection) -> int:

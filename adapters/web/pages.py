@@ -190,7 +190,7 @@ class Pages:
                     title=written.text or uploads[0].name,
                 )
                 self._feed.changed(ref.key, listing=listed is None)
-                await self._delivery.deliver(ref)
+                await self._delivery.deliver(ref, person)
         finally:
             await form.close()
         return go(request, f"/c/{quote(slug)}")

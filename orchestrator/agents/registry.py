@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.models import Models
@@ -14,7 +15,11 @@ from orchestrator.ports import AgentInfo, StepInput, StepSink
 from orchestrator.tools.registry import Tools
 
 if TYPE_CHECKING:
-    from orchestrator.agents.runner import Agent, Artifact, Structured, Turn
+    from pydantic_ai import Agent
+
+    from orchestrator.agents.models import Structured
+    from orchestrator.agents.turn import Turn
+    from orchestrator.artifacts import Artifact
 
 
 class AgentRegistry:
@@ -72,7 +77,8 @@ class AgentRegistry:
         await asyncio.shield(self._warm)
 
     def _load(self) -> None:
-        from orchestrator.agents import rules_engine as _  # noqa: F401
+        for module in ("orchestrator.agents.rules_engine", "genai_prices.data"):
+            import_module(module)
 
         for spec in self._specs.values():
             if self.reference(spec) == RULES:
@@ -102,7 +108,8 @@ class AgentRegistry:
         if spec is None:
             raise NotFound(f"there is no agent {step.agent!r}; agents are {', '.join(self._specs)}")
         await self.warm_up()
-        from orchestrator.agents.runner import Turn, run_turn
+        from orchestrator.agents.runner import run_turn
+        from orchestrator.agents.turn import Turn
 
         reference = self.reference(spec, step.settings.models.get(spec.name))
         models = None if reference == RULES else self._models

@@ -171,10 +171,11 @@ class LocalScheduler:
         failures = self._failures[run_id] = self._failures.get(run_id, 0) + 1
         delay_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 16))
         log.error(
-            f"run {run_id} could not go on; it is tried again in {delay_s:g} s",
+            "a run could not go on; it is tried again",
             action="advance_failed",
             run_id=run_id,
             failures=failures,
+            retry_in_s=delay_s,
             error=str(error),
             # Ours say what to do; anything else needs its traceback.
             exc_info=None if isinstance(error, OrchestratorError) else error,

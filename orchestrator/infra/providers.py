@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator.agents.models import RetryNotice, Structured, on_retry
+from orchestrator.agents.models import Structured
 from orchestrator.agents.spec import split_reference
 from orchestrator.errors import LimitReached, ModelRefused, ModelUnavailable, StepError
+from orchestrator.infra.retries import AGAIN, RETRIES, retrying
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelHTTPError
     from pydantic_ai.models import Model
     from pydantic_ai.providers import Provider as SdkProvider
-    from tenacity import RetryCallState
 
-RETRIES = 4
-LONGEST_WAIT_S = 60.0
-AGAIN = frozenset({408, 409, 429})  # and 5xx
 DETAIL_CHARS = 200
 
 
@@ -176,7 +173,9 @@ class Providers:
                 api_key=provider.api_key or "none",
                 base_url=url,
                 max_retries=0,  # the transport does it; with both, attempts multiply
-                http_client=create_async_httpx2_client(transport=self._retrying()),
+                http_client=create_async_httpx2_client(
+                    transport=retrying(self._transport, self._first_wait_s)
+                ),
             )
             if provider.name != "openai":
                 # Read from OPENAI_ORG_ID and OPENAI_PROJECT_ID; nobody else's business.
@@ -206,39 +205,6 @@ class Providers:
             case _:
                 speaks = OpenAICompatibleProvider(provider.name, openai_client=client)
         return OpenAIChatModel(model, provider=speaks)
-
-    def _retrying(self) -> httpx2.AsyncBaseTransport:
-        import httpx2
-        from pydantic_ai.retries import AsyncHTTPX2TenacityTransport, RetryConfig, wait_retry_after
-        from tenacity import retry_if_exception, stop_after_attempt, wait_exponential_jitter
-
-        first = self._first_wait_s
-        backoff = wait_exponential_jitter(multiplier=first, max=LONGEST_WAIT_S, jitter=first)
-        config = RetryConfig(
-            retry=retry_if_exception(_passes),
-            wait=wait_retry_after(fallback_strategy=backoff, max_wait=LONGEST_WAIT_S),
-            stop=stop_after_attempt(RETRIES + 1),
-            before_sleep=_tell,
-            reraise=True,
-        )
-        network = self._transport or httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=1000))
-
-        class Whole(httpx2.AsyncBaseTransport):
-            """Reads the body as well, so that a connection that breaks in the middle of it is tried again."""
-
-            async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-                answer = await network.handle_async_request(request)
-                answer.request = request
-                try:
-                    await answer.aread()
-                finally:
-                    await answer.aclose()
-                return answer
-
-            async def aclose(self) -> None:
-                await network.aclose()
-
-        return AsyncHTTPX2TenacityTransport(config, Whole(), validate_response=_judge)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────
 
@@ -312,43 +278,3 @@ def _detail(body: object) -> str:
         if isinstance(found, dict):
             found = found.get(key, found)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     return " ".join(found.split())[:DETAIL_CHARS].rstrip(".") if isinstance(found, str) else ""
-
-
-# ── retries ──────────────────────────────────────────────────────────────────────────────────
-
-_TRIES = "quartet.tries"
-
-
-def _judge(response: httpx2.Response) -> None:
-    """Refuse an answer that may be better next time; the last one goes through with its body."""
-    import httpx2
-
-    extensions: Any = response.request.extensions
-    tries = extensions[_TRIES] = extensions.get(_TRIES, 0) + 1
-    status = response.status_code
-    if status == 429 and b"insufficient_quota" in response.content:
-        return  # no credit: waiting does not bring it back
-    if (status in AGAIN or status >= 500) and tries <= RETRIES:
-        raise httpx2.HTTPStatusError(f"HTTP {status}", request=response.request, response=response)
-
-
-def _passes(error: BaseException) -> bool:
-    import httpx2
-
-    if isinstance(error, httpx2.HTTPStatusError):
-        return True  # only `_judge` raises it
-    # A model that thinks for longer than the read timeout would do so again.
-    return isinstance(error, httpx2.TransportError) and not isinstance(
-        error, httpx2.ReadTimeout | httpx2.UnsupportedProtocol | httpx2.ProxyError
-    )
-
-
-async def _tell(state: RetryCallState) -> None:
-    import httpx2
-
-    listener = on_retry.get()
-    error = state.outcome.exception() if state.outcome else None
-    if listener is not None:
-        status = error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else None
-        delay = state.next_action.sleep if state.next_action else 0.0
-        await listener(RetryNotice(tries=state.attempt_number, status=status, delay_s=float(delay)))

@@ -120,7 +120,8 @@ def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appen
 def start_next(transaction: Transaction, conversation_id: str) -> RunId | None:
     """Start the conversation's next queued run, if nothing else of it is under way."""
     row = transaction.database.execute(
-        "SELECT id, status FROM runs WHERE conversation_id = ? AND ended_at IS NULL ORDER BY position LIMIT 1",
+        "SELECT id, status FROM runs WHERE conversation_id = ? AND ended_at IS NULL "
+        "ORDER BY position LIMIT 1",
         (conversation_id,),
     ).fetchone()
     if row is None or row[1] != "queued":
@@ -244,7 +245,8 @@ def _write_change(transaction: Transaction, run: int, event_id: int, seq: int, c
             execute("DELETE FROM waiting WHERE run = ? AND approval_id = ?", (run, approval_id))
         case TimerSet(name, at):
             execute(
-                "INSERT INTO timers (run, name, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+                "INSERT INTO timers (run, name, at) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET at = excluded.at",
                 (run, name, micros(at)),
             )
         case TimerCleared(name):
@@ -252,13 +254,15 @@ def _write_change(transaction: Transaction, run: int, event_id: int, seq: int, c
         case Spent(model, used):
             spent = (used.input_tokens, used.output_tokens, used.cached_tokens, used.calls, used.cost_usd)
             execute(
-                "INSERT INTO usage (n, run, at, model, input_tokens, output_tokens, cached_tokens, calls, cost_usd) "
+                "INSERT INTO usage "
+                "(n, run, at, model, input_tokens, output_tokens, cached_tokens, calls, cost_usd) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (event_id, run, transaction.at_us, model, *spent),
             )
             execute(
                 "UPDATE runs SET input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, "
                 "cached_tokens = cached_tokens + ?, calls = calls + ?, "
-                "cost_usd = CASE WHEN ?5 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + ?5 END WHERE n = ?6",
+                "cost_usd = CASE WHEN ?5 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + ?5 END "
+                "WHERE n = ?6",
                 (*spent, run),
             )

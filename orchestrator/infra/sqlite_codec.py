@@ -102,8 +102,8 @@ def decode(
         content = blob(reference["sha256"])
         if content is None:
             raise StoreFailed(
-                f"{where}: the field {name!r} is missing from the database (blob {reference['sha256'][:12]}…); "
-                "restore it from a backup"
+                f"{where}: the field {name!r} is missing from the database "
+                f"(blob {reference['sha256'][:12]}…); restore it from a backup"
             )
         fact[name] = json.loads(content)
     return read_body(type_, v, json.dumps(fact), where=where)

@@ -55,7 +55,8 @@ def undelivered(database: sqlite3.Connection) -> list[RunId]:
 def presented(transaction: Transaction, run_id: RunId, seq: int) -> None:
     """See `Deliveries.presented`. A number lower than an earlier one changes nothing."""
     transaction.database.execute(
-        "UPDATE runs SET presented = max(presented, :seq), unshown = runs.seq > max(presented, :seq) WHERE id = :run_id",
+        "UPDATE runs SET presented = max(presented, :seq), unshown = runs.seq > max(presented, :seq) "
+        "WHERE id = :run_id",
         {"run_id": run_id, "seq": seq},
     )
 

@@ -90,8 +90,8 @@ def run_row(
 
 def _known(transaction: Transaction, run_id: RunId) -> Accepted:
     (behind,) = transaction.database.execute(
-        "SELECT count(*) FROM runs AS earlier JOIN runs AS mine ON earlier.conversation_id = mine.conversation_id "
-        "WHERE mine.id = ? AND mine.ended_at IS NULL AND earlier.ended_at IS NULL AND earlier.position < mine.position",
+        "SELECT count(*) FROM runs AS earlier JOIN runs AS mine USING (conversation_id) WHERE mine.id = ? "
+        "AND mine.ended_at IS NULL AND earlier.ended_at IS NULL AND earlier.position < mine.position",
         (run_id,),
     ).fetchone()
     return Accepted(run_id, duplicate=True, queued_behind=behind)
@@ -108,7 +108,8 @@ def claim(transaction: Transaction, run_id: RunId, owners: Owners) -> int | None
     if ended_at is not None or (owner is not None and owner != owners.me and owners.lives(owner)):
         return None
     transaction.database.execute(
-        "UPDATE runs SET epoch = epoch + 1, owner = ?, restless = restless OR status = 'running' WHERE id = ?",
+        "UPDATE runs SET epoch = epoch + 1, owner = ?, restless = restless OR status = 'running' "
+        "WHERE id = ?",
         (owners.me, run_id),
     )
     return int(epoch) + 1

@@ -45,7 +45,7 @@ def migrate(database: sqlite3.Connection, path: str, migrations: Sequence[Migrat
         try:
             version = _version(database, path)
             if version > migrations[-1].version:
-                raise StoreFailed(
+                raise StoreFailed(  # noqa: TRY301  (rolled back below)
                     f"database {path} was made by a newer Quartet (schema {version}, this program knows "
                     f"{migrations[-1].version}); update Quartet, or set QUARTET_HOME to another folder"
                 )
@@ -68,12 +68,14 @@ def _version(database: sqlite3.Connection, path: str) -> int:
     if "migrations" not in tables:
         if tables - {"sqlite_sequence"}:
             raise StoreFailed(
-                f"database {path} belongs to another program; move it away, or set QUARTET_HOME to another folder"
+                f"database {path} belongs to another program; move it away, "
+                "or set QUARTET_HOME to another folder"
             )
         if not database.in_transaction:
             return 0
         database.execute(
-            "CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
+            "CREATE TABLE migrations "
+            "(version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)"
         )
     (version,) = database.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()
     return int(version)

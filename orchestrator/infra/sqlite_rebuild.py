@@ -66,7 +66,7 @@ def _settle(transaction: Transaction, n: int, row: dict[str, Any], fold_status: 
     owner = None if ended_at is not None else row["owner"]
     rest = restless(status=status, ended=ended_at is not None, seq=seq, seen_seq=row["seen_seq"], owner=owner)
     database.execute(
-        "UPDATE runs SET status = ?, seen_seq = ?, epoch = ?, owner = ?, presented = ?, restless = ?, unshown = ? "
-        "WHERE n = ?",
+        "UPDATE runs SET status = ?, seen_seq = ?, epoch = ?, owner = ?, presented = ?, restless = ?, "
+        "unshown = ? WHERE n = ?",
         (status, row["seen_seq"], row["epoch"], owner, row["presented"], rest, seq > row["presented"], n),
     )

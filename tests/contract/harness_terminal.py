@@ -46,6 +46,7 @@ from tests.contract.adapter_harness import LIMIT_S, RecordingInbound, shows
 
 WIDTH, HEIGHT = 100, 500
 _SEQUENCE = re.compile(r"\x1b(?:\[([0-9;?]*)([A-Za-z])|\](.*?)(?:\x07|\x1b\\)|(.?))", re.DOTALL)
+_CUT_OFF = re.compile(r"\x1b(?:\[[0-9;?]*|\][^\x07\x1b]*\x1b?)?")  # the rest comes with the next read
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -67,7 +68,7 @@ class PaintedScreen:
         while at < len(text):
             if text[at] == "\x1b":
                 found = _SEQUENCE.match(text, at)
-                if found is None or (found[4] is not None and found.end() == len(text)):
+                if found is None or _CUT_OFF.fullmatch(text, at):
                     self._rest = text[at:]  # maybe not whole yet
                     return
                 self._obey(found)

@@ -17,6 +17,7 @@ from orchestrator.events import (
     DecisionGiven,
     Json,
     ModelAnswered,
+    Problem,
     RunCreated,
     RunEnded,
     RunEvent,
@@ -26,7 +27,6 @@ from orchestrator.events import (
     StepEnded,
     StepFailed,
     StepStarted,
-    Problem,
     TurnRecord,
     Usage,
     Who,
@@ -173,5 +173,5 @@ async def soon(condition: Callable[[], bool], within: timedelta = timedelta(seco
         TimeoutError: it did not.
     """
     async with asyncio.timeout(within.total_seconds()):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (conditions of all kinds, not only ours to signal)
             await asyncio.sleep(0.005)

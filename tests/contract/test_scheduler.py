@@ -17,7 +17,7 @@ from orchestrator.errors import UnknownEvent
 from orchestrator.events import RunId
 from orchestrator.infra.local_scheduler import LocalScheduler, Restless
 from orchestrator.ports import Advance, Due, Scheduler
-from tests.contract.store_harness import OpenStore, Opener, asked, decided, opener, soon, started, store
+from tests.contract.store_harness import Opener, OpenStore, asked, decided, opener, soon, started, store
 
 __all__ = ["opener", "store"]  # fixtures
 SOON_S = 0.05

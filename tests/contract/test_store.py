@@ -13,8 +13,8 @@ from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, R
 from orchestrator.events import RunEnded, RunId, RunStarted, StepEnded
 from orchestrator.ports import Accepted
 from tests.contract.store_harness import (
-    OpenStore,
     Opener,
+    OpenStore,
     asked,
     begun,
     created,

@@ -17,7 +17,8 @@ from orchestrator.errors import StoreFailed
 from orchestrator.events import RunId
 from orchestrator.infra.sqlite_migrations import Migration, migrate, shipped
 from orchestrator.infra.sqlite_store import SqliteStore
-from tests.contract.store_harness import begun, created, done, ended, started
+from orchestrator.ports import RunRow
+from tests.contract.store_harness import begun, created, done, started
 
 STORM = """
 import asyncio, sys
@@ -100,8 +101,8 @@ async def check_log(store: SqliteStore, said: list[str]) -> None:
         assert row is not None, line
         if kind == "appended":
             assert row.seq >= int(seq[0]), line
-    runs = []
-    cursor = None
+    runs: list[RunRow] = []
+    cursor: str | None = None
     while True:
         page = await store.runs(limit=500, cursor=cursor)
         runs += page.items
@@ -229,11 +230,11 @@ class TestOpening:
     async def test_no_permission(self, tmp_path: Path) -> None:
         await (await open_store(tmp_path)).close()
         (tmp_path / "quartet.db").chmod(0o444)
-        tmp_path.chmod(0o555)
+        tmp_path.chmod(0o555)  # noqa: ASYNC240
         try:
             assert "permission" in await self.refusal(tmp_path / "quartet.db")
         finally:
-            tmp_path.chmod(0o755)
+            tmp_path.chmod(0o755)  # noqa: ASYNC240
 
     async def test_owners_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "owners").write_text("")

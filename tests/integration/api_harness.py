@@ -75,7 +75,7 @@ class Api:
             for media in declared[str(status)].get("content", {}).values():
                 if media.get("schema") and body is not None:
                     schema = {**media["schema"], "components": document["components"]}
-                    jsonschema.Draft202012Validator(schema).validate(body)
+                    jsonschema.Draft202012Validator(schema).validate(body)  # pyright: ignore[reportUnknownMemberType]
 
     async def events(self, run_id: str, headers: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """All events of a run's stream until it ends."""

@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import shlex
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,15 @@ async def asked(a: Api, **body: Any) -> dict[str, Any]:
     response = await a.client.post("/v1/chat", json={**turn(**ASK), **body})
     assert response.status_code == 202, response.text
     return response.json()
+
+
+async def _first(events: AsyncGenerator[dict[str, str]], field: str) -> AsyncGenerator[dict[str, str]]:
+    """The first event that has a field."""
+    async with aclosing(events):
+        async for event in events:
+            if field in event:
+                yield event
+                return
 
 
 async def until_status(a: Api, run_id: str, status: str) -> dict[str, Any]:
@@ -492,10 +503,8 @@ async def test_a_silent_stream_shows_signs_of_life(tmp_path: Path) -> None:
             asyncio.timeout(5),
             a.client.stream("GET", f"/v1/runs/{waiting['run_id']}/events") as stream,
         ):
-            async for event in sse(stream):
-                if "comment" in event:
-                    break
-        assert "ping" in event["comment"]
+            [comment] = [e["comment"] async for e in _first(sse(stream), "comment")]
+        assert "ping" in comment
 
 
 async def test_a_stream_ends_when_the_server_closes(tmp_path: Path) -> None:
@@ -567,7 +576,8 @@ async def _curl(a: Api, command: str, names: dict[str, str]) -> httpx2.Response:
         command = command.replace(f"${name}", value)
     words = shlex.split(command.replace("\\\n", " "))
     assert words.pop(0) == "curl"
-    method, headers, body, path = "", {}, None, ""
+    headers: dict[str, str] = {}
+    method, body, path = "", None, ""
     while words:
         match words.pop(0):
             case "-X":

@@ -174,7 +174,7 @@ async def test_a_wrong_last_event_id_is_refused(tmp_path: Path) -> None:
 async def test_a_broken_decision_is_refused_with_its_field(tmp_path: Path) -> None:
     async with api(tmp_path) as a:
         assert (await a.client.post("/v1/approvals/nope", json={"decision": "approve"})).status_code == 404
-        for body, field in (
+        wrong: list[tuple[dict[str, Any], str]] = [
             ({}, "decision"),
             ({"decision": "maybe"}, "decision"),
             ({"decision": "approve", "comment": "x" * 4_001}, "comment"),
@@ -182,7 +182,8 @@ async def test_a_broken_decision_is_refused_with_its_field(tmp_path: Path) -> No
             ({"decision": "approve", "digest": "short"}, "digest"),
             ({"decision": "edit", "edited": []}, "edited"),
             ({"decision": "edit", "edited": {"a": "\ud800"}}, "edited"),
-        ):
+        ]
+        for body, field in wrong:
             response = await a.client.post("/v1/approvals/nope", content=json.dumps(body), headers=JSON)
             assert (response.status_code, [*response.json()["errors"]]) == (422, [field]), body
 
@@ -223,12 +224,12 @@ async def test_with_a_key_every_call_needs_it_but_health(tmp_path: Path) -> None
         ):
             assert (await a.client.get("/v1/runs", headers=_raw(headers))).status_code == 401, headers
         for headers in ({"X-API-Key": "s3cret-ü"}, {"Authorization": "bearer s3cret-ü"}):
-            encoded = {k: v.encode() for k, v in headers.items()}
+            encoded = _raw(headers, "utf-8")
             assert (await a.client.get("/v1/runs", headers=encoded)).status_code == 200
 
 
-def _raw(headers: dict[str, str]) -> dict[str, bytes]:
-    return {k: v.encode("latin-1") for k, v in headers.items()}
+def _raw(headers: dict[str, str], encoding: str = "latin-1") -> dict[bytes, bytes]:
+    return {k.encode(): v.encode(encoding) for k, v in headers.items()}
 
 
 async def test_without_a_key_any_bearer_is_ignored(tmp_path: Path) -> None:

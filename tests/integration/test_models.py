@@ -28,7 +28,7 @@ from orchestrator.infra.knowledge_index import KnowledgeIndex
 from orchestrator.infra.providers import Provider, Providers
 from orchestrator.tools.knowledge import knowledge_search
 from orchestrator.tools.page_fetch import page_fetch
-from orchestrator.tools.registry import AgentTool, Tools, ToolTrouble
+from orchestrator.tools.registry import AgentTool, Tools, ToolTrouble, idempotency_key
 from orchestrator.tools.web_search import web_search
 from tests.twins.openai_server import KEY, ModelServer
 from tests.unit.agents.steps import ROLES, MemorySink, specs, step
@@ -478,6 +478,33 @@ async def test_a_tool_with_a_bug_tells_the_model_and_shows_no_inside() -> None:
     (returned,) = of(sink, ToolReturned)
     assert not returned.ok
     assert returned.result == "echo failed (RuntimeError); go on without it."
+
+
+async def test_a_tool_call_has_the_same_idempotency_key_after_a_crash() -> None:
+    keys: list[str] = []
+
+    async def run(text: str) -> str:
+        """Note the key.
+
+        Args:
+            text: anything.
+        """
+        keys.append(idempotency_key.get())
+        return text
+
+    tool = AgentTool(name="echo", description="Echo.", run=run, doing=lambda a: "echo")
+    call: Json = {"tool_calls": [{"name": "echo", "id": "c1", "arguments": {"text": "x"}}]}
+    with ModelServer({"answers": {"researcher": [call, {"output": BRIEF}, {"output": BRIEF}]}}) as server:
+        providers = Providers({"openai": Provider("openai", f"{server.url}/v1", KEY)})
+        agents = AgentRegistry(
+            with_echo(), tools=Tools([tool]), models=providers, default_model="openai:gpt-5"
+        )
+        sink = MemorySink()
+        await agents.run(step("researcher", "x", visit=2), sink)
+        crashed = sink.recorded()[:1]  # the answer was recorded, the tool's result was not
+        await agents.run(step("researcher", "x", visit=2, recorded=crashed), MemorySink())
+        await providers.close()
+    assert keys == ["r1:researcher:2:1:c1"] * 2
 
 
 async def test_parallel_turns_report_retries_to_their_own_sink() -> None:

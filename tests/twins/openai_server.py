@@ -33,8 +33,8 @@ Every string may hold `{base}`, which stands for this server's address.
 **Control** (no key): `GET /control/journal` gives `{requests, count, answered, left, problems, pages,
 searches}`: requests `[{n, agent, status, began, ended, disconnected, model, tools, last, messages}]`, count
 `{agent: requests}`, answered `{agent: requests that got 200}`, left `{agent: entries}`, problems `[text]`,
-pages `{name: count}`, searches `[query]`. `POST /control/script` replaces the script and empties the journal. `POST /control/add`
-`{"answers": {agent: [ENTRY, …]}}` adds entries.
+pages `{name: count}`, searches `[query]`. `POST /control/script` replaces the script and empties the
+journal. `POST /control/add` `{"answers": {agent: [ENTRY, …]}}` adds entries.
 
 Also served: `GET /v1/models`, `POST /tavily/search` (TAVILY_BASE_URL=<address>/tavily), `GET /page/<name>`.
 """

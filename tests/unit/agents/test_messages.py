@@ -17,17 +17,25 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def tool_call(name: str, args: dict[str, Any], call_id: str) -> ToolCallPart:
+    return ToolCallPart(name, args, tool_call_id=call_id)
+
+
+def thinking(text: str, signature: str) -> ThinkingPart:
+    return ThinkingPart(text, signature=signature, provider_name="p", id="i")
+
+
 parts = st.lists(
     st.builds(TextPart, st.text())
     | st.builds(
-        lambda name, args, call: ToolCallPart(name, args, tool_call_id=call),
+        tool_call,
         st.text(min_size=1),
         st.dictionaries(st.text(min_size=1), json_values, max_size=3),
         st.text(min_size=1),
     )
-    | st.builds(
-        lambda text, sign: ThinkingPart(text, signature=sign, provider_name="p", id="i"), st.text(), st.text()
-    ),
+    | st.builds(thinking, st.text(), st.text()),
     max_size=5,
 )
 stored: TypeAdapter[tuple[AnswerBit, ...]] = TypeAdapter(tuple[AnswerBit, ...])

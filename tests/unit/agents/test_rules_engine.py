@@ -111,7 +111,7 @@ async def test_follow_up_uses_the_question_before(agents: AgentRegistry) -> None
 
 
 async def test_edited_plan_changes_the_draft(agents: AgentRegistry) -> None:
-    tasks = [
+    tasks: list[Json] = [
         {"id": "answer", "title": "Answer", "depends_on": [], "acceptance": ""},
         {"id": "mine", "title": "Resume a run", "depends_on": [], "acceptance": ""},
         {"id": "void", "title": "Zebras", "depends_on": [], "acceptance": ""},
@@ -241,8 +241,9 @@ def test_slips_come_with_an_edit_that_fits_once() -> None:
 
 
 def test_revision_takes_over_the_edits_of_the_review() -> None:
-    review = {"score": 5, "findings": [{"severity": "minor", "where": "w", "problem": "p",
-              "edit": {"find": "Cats purr. [1]", "replace": "Cats purr loudly. [1]"}}], "verdict": "revise"}  # fmt: skip
+    edit = {"find": "Cats purr. [1]", "replace": "Cats purr loudly. [1]"}
+    finding = {"severity": "minor", "where": "w", "problem": "p", "edit": edit}
+    review = {"score": 5, "findings": [finding], "verdict": "revise"}
     outputs = {"reviewer": Reviewed.model_validate(review).model_dump()}
     draft = rules_write.draft(step("builder", "cats", outputs=outputs), BRIEF, PLAN)
     assert "Cats purr loudly. [1]" in draft.body
@@ -251,13 +252,16 @@ def test_revision_takes_over_the_edits_of_the_review() -> None:
 # ── any text ─────────────────────────────────────────────────────────────────────────────────
 
 
+found = st.fixed_dictionaries({key: st.text(max_size=120) for key in ("title", "url", "text")})
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     text=st.text(max_size=200),
-    passages=st.lists(st.fixed_dictionaries({k: st.text(max_size=120) for k in ("title", "url", "text")}), max_size=4),
+    passages=st.lists(found, max_size=4),
     before=st.text(max_size=60),
     comment=st.text(max_size=60),
-)  # fmt: skip
+)
 def test_any_text_gives_a_brief_a_plan_a_draft_and_a_review(
     text: str, passages: list[Json], before: str, comment: str
 ) -> None:

@@ -56,7 +56,8 @@ def test_registry_and_spec_import_no_model_library() -> None:
     code = (
         "import sys, orchestrator.agents.registry, orchestrator.agents.spec, orchestrator.infra.providers, "
         "orchestrator.infra.knowledge_index, orchestrator.tools.web_search, orchestrator.tools.page_fetch; "
-        "heavy = {'pydantic_ai', 'openai', 'httpx2', 'genai_prices', 'ddgs', 'tavily', 'pypdf'} & set(sys.modules); "
+        "heavy = {'pydantic_ai', 'openai', 'httpx2', 'genai_prices', 'ddgs', 'tavily', 'pypdf'}; "
+        "heavy &= set(sys.modules); "
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -56,6 +56,7 @@ class Office:
 
     async def restart(self) -> None:
         await self.kill()
+        self.platform.forgive()  # a new process cannot know what the old one was told
         self.start()
 
     def check_alive(self) -> None:
@@ -189,14 +190,15 @@ async def test_runs_of_other_platforms_are_left_alone(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
         await o.write(Play(run_id=RunId("r1")).to_end(), talk="terminal:local:t:1")
         await o.write(Play(run_id=RunId("r2")).to_end(), RunId("r2"), talk="no conversation key at all")
-        await o.write(asked(), RunId("r3"), talk="web:local:general:mine")
+        mine = Play(run_id=RunId("r3")).to_approval()
+        await o.write(mine, RunId("r3"), talk="web:local:general:mine")
         await o.settled(RunId("r3"))
         assert {c.conversation for c in o.platform.calls} == {"web:local:general:mine"}
 
 
 async def test_conversation_id_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        await o.write(asked(), RunId("r2"), talk="web:broken")
+        await o.write(Play(run_id=RunId("r2")).to_approval(), RunId("r2"), talk="web:broken")
         await o.write(asked())
         await o.settled()
         o.check_alive()
@@ -249,7 +251,6 @@ async def test_restart_between_intent_and_saved_posts_once(tmp_path: Path, when:
         await o.restart()
         await o.settled()
         assert o.shown() == WHOLE
-        assert sorted(o.shown()) == sorted(set(o.shown()))
 
 
 async def test_card_that_was_found_shows_the_newest_version(tmp_path: Path) -> None:
@@ -452,7 +453,7 @@ async def test_refused_card_does_not_silence_the_rest(tmp_path: Path, error: Exc
         assert [c for c in o.shown() if c != "status"] == [APPROVAL, "answer"]
 
 
-@pytest.mark.parametrize("error", [CardRefused("too large"), NotAllowed("missing scope"), RuntimeError("bug")])
+@pytest.mark.parametrize("error", [CardRefused("too large"), NotAllowed("missing scope")])
 async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(tmp_path: Path, error: Exception) -> None:
     async with office(tmp_path) as o:
         play = Play(run_id=RunId("r1"))
@@ -467,6 +468,19 @@ async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(tmp_pat
         await o.settled()
         assert o.card("status").status == "done"
         assert o.shown() == WHOLE
+
+
+@pytest.mark.parametrize("kind", ["post", "edit"])
+async def test_card_that_breaks_in_an_unforeseen_way_is_tried_again(tmp_path: Path, kind: str) -> None:
+    async with office(tmp_path) as o:
+        play = Play(run_id=RunId("r1"))
+        await o.write(play)
+        await o.settled()
+        o.platform.go_wrong(kind, *[RuntimeError("bug")] * 3)
+        await o.write(play.to_approval())
+        await o.settled()
+        assert o.shown() == ["status", APPROVAL]
+        assert o.card("status").status == "waiting for approval"
 
 
 @pytest.mark.parametrize("error", [NotAllowed("missing scope"), ConversationGone("archived")])

@@ -198,9 +198,12 @@ def test_a_stored_value_that_does_not_hold_any_more_gives_the_default_and_is_rep
     assert origins(stored)["busy"] == "channel"
 
 
-@given(
-    st.dictionaries(st.sampled_from([*channel_settings.KEYS, "models.builder", "x"]), st.from_type(object))
-)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+JSON = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=9), SCALARS, max_size=3)
+STORED = st.dictionaries(st.sampled_from([*channel_settings.KEYS, "models.builder", "x"]), JSON, max_size=6)
+
+
+@given(STORED)
 def test_whatever_is_stored_a_policy_comes_out(stored: dict[str, Any]) -> None:
     policy = effective(ChannelPolicy(), stored)
     assert ChannelPolicy.model_validate(policy.model_dump()) == policy

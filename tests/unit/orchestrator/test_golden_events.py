@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import upcast
 from orchestrator.errors import UnknownEvent
-from orchestrator.events import RunStarted, StepEnded
+from orchestrator.events import Json, RunStarted, StepEnded
 from orchestrator.upcast import BODIES, VERSIONS, read_body
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
@@ -34,7 +34,8 @@ def test_every_body_has_a_golden_example_with_all_its_fields(type_: str) -> None
     fields = set(BODIES[type_].model_fields)
     examples = [stored for _, stored in STORED if (stored["type"], stored["v"]) == (type_, VERSIONS[type_])]
     assert any(set(example) == fields for example in examples), (
-        f"tests/fixtures/golden has no example of {type_} version {VERSIONS[type_]} with all of {sorted(fields)}; "
+        f"tests/fixtures/golden has no example of {type_} version {VERSIONS[type_]} "
+        f"with all of {sorted(fields)}; "
         "add one, and leave those of earlier versions as they are"
     )
 
@@ -63,15 +64,14 @@ def test_what_is_not_known_is_refused_with_its_place_and_a_remedy(type_: str, v:
 
 
 def test_old_versions_are_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        upcast,
-        "UPCASTERS",
-        {
-            ("step_done", 1): lambda fact: {**fact, "v": 2, "seconds": 1.0},
-            ("step_done", 2): lambda fact: {**fact, "type": "step_ended", "v": 1},
-        },
-    )
-    stored = {"type": "step_done", "v": 1, "node": "n", "visit": 1, "attempt": 1, "output": {}}
+    def timed(fact: Json) -> Json:
+        return {**fact, "v": 2, "seconds": 1.0}
+
+    def renamed(fact: Json) -> Json:
+        return {**fact, "type": "step_ended", "v": 1}
+
+    monkeypatch.setattr(upcast, "UPCASTERS", {("step_done", 1): timed, ("step_done", 2): renamed})
+    stored: Json = {"type": "step_done", "v": 1, "node": "n", "visit": 1, "attempt": 1, "output": {}}
     body = read_body("step_done", 1, json.dumps(stored))
     assert body == StepEnded(node="n", visit=1, attempt=1, output={}, seconds=1.0)
     assert read_body("run_started", 1, '{"type":"run_started","v":1}') == RunStarted()

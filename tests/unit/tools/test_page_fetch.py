@@ -77,8 +77,18 @@ async def test_missing_and_too_big_pages_tell_the_model(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "cats", "ftp://x/y", "file:///etc/passwd", "http://", "http://a:b@127.0.0.1/", "http://x:99999/", "http://[::"]
-)  # fmt: skip
+    "url",
+    [
+        "",
+        "cats",
+        "ftp://x/y",
+        "file:///etc/passwd",
+        "http://",
+        "http://a:b@127.0.0.1/",
+        "http://x:99999/",
+        "http://[::",
+    ],
+)
 async def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ToolTrouble):
         await page_fetch().run(url=url)

@@ -1,9 +1,9 @@
-"""Web search: Tavily against a server on loopback; DuckDuckGo with recorded answers at the transport, untested live."""
+"""Web search: Tavily on loopback; DuckDuckGo with recorded answers at the transport, untested live."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ddgs.ddgs import DDGS
@@ -19,7 +19,7 @@ RECORDED = """<html><body><div class="links_main links_deep result__body">
 <h2 class="result__title"><a class="result__a" href="https://cats.example/purr">Why cats purr</a></h2>
 <a class="result__snippet" href="https://cats.example/purr">Cats <b>purr</b> when content.</a></div>
 <div class="links_main links_deep result__body"><h2 class="result__title"><a href="https://duckduckgo.com/y.js?ad=1">Ad</a></h2>
-<a href="https://duckduckgo.com/y.js?ad=1">Buy cats</a></div></body></html>"""  # noqa: E501
+<a href="https://duckduckgo.com/y.js?ad=1">Buy cats</a></div></body></html>"""
 
 
 class RecordedTransport:
@@ -42,7 +42,7 @@ class RecordedTransport:
 def duckduckgo(answer: str | Exception) -> tuple[DDGS, RecordedTransport]:
     client, transport = DDGS(timeout=5), RecordedTransport(answer)
     engine = Duckduckgo(timeout=5)
-    engine.http_client.client = transport
+    engine.http_client.client = cast("Any", transport)
     client._engines_cache[Duckduckgo] = engine  # pyright: ignore[reportPrivateUsage]
     return client, transport
 
@@ -72,9 +72,11 @@ async def test_tavily_is_asked_at_its_base_url() -> None:
 
 
 async def test_wrong_tavily_key_names_the_setting_not_the_key() -> None:
-    with ModelServer({"tavily": {"key": "tvly-1"}}) as server:
-        with pytest.raises(ToolTrouble, match="TAVILY_API_KEY") as caught:
-            await web_search(tavily_key="tvly-secret", tavily_url=f"{server.url}/tavily").run(query="cats")
+    with (
+        ModelServer({"tavily": {"key": "tvly-1"}}) as server,
+        pytest.raises(ToolTrouble, match="TAVILY_API_KEY") as caught,
+    ):
+        await web_search(tavily_key="tvly-secret", tavily_url=f"{server.url}/tavily").run(query="cats")
     assert "tvly-secret" not in str(caught.value)
 
 

@@ -1,0 +1,129 @@
+"""Text on its way to and from a terminal: cleaned, told once, edited in a file and read back."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from adapters.contract import (
+    AgentRow,
+    Button,
+    Card,
+    CardId,
+    FactsPart,
+    Form,
+    FormField,
+    MarkdownPart,
+    RowsPart,
+)
+from adapters.terminal import outbound
+from adapters.terminal.clean import clean
+from adapters.terminal.inbound import parse_choice, parse_form_file
+
+OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates too
+EDITED = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n"), max_size=200)
+
+
+@given(ANY_TEXT)
+def test_cleaned_text_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+    assert not OBEYED.search(clean(text))
+    clean(text).encode("utf-8")
+
+
+@given(ANY_TEXT)
+def test_cleaning_keeps_every_harmless_character_in_order(text: str) -> None:
+    kept = [c for c in text if not OBEYED.match(c) and c not in "\u2028\u2029"]
+    cleaned = iter(clean(text))
+    assert all(any(c == k for c in cleaned) for k in kept)  # a subsequence
+
+
+@given(st.text(max_size=300))
+def test_markdown_never_breaks_the_screen(text: str) -> None:
+    file = io.StringIO()
+    Console(file=file, width=40).print(outbound.markdown_view(text))
+    assert not OBEYED.search(file.getvalue())
+
+
+def _status(row: AgentRow, *, tokens: str = "0", status: str = "working") -> Card:
+    stop = (Button(action="stop", target="run-1", label="Stop"),) if status == "working" else ()
+    return Card(
+        id=CardId("run-1:status"),
+        kind="status",
+        title="Bridge",
+        status=status,
+        parts=(RowsPart(rows=(row,)), FactsPart(facts=(("Tokens", tokens),))),
+        buttons=stop,
+    )
+
+
+def test_counting_on_is_no_news() -> None:
+    first = _status(AgentRow(name="planner", state="working", doing="thinking", seconds=1, tokens=5))
+    later = _status(
+        AgentRow(name="planner", state="working", doing="thinking", seconds=9, tokens=50), tokens="50"
+    )
+    assert outbound.news(first, later) == []
+
+
+def test_news_are_the_changed_lines_and_the_totals_at_the_end() -> None:
+    first = _status(AgentRow(name="planner", state="working", doing="thinking"))
+    done = _status(AgentRow(name="planner", state="done", seconds=3, tokens=70), tokens="70", status="done")
+    assert outbound.news(first, done) == ["Bridge · done", "- planner: done (3 s, 70 tokens)", "Tokens: 70"]
+
+
+def test_answer_for_a_pipe_is_markdown_and_keeps_a_fence_inside_a_file() -> None:
+    from adapters.contract import FilePart
+
+    card = Card(
+        id=CardId("a"), kind="answer", title="Answer",
+        parts=(
+            MarkdownPart(text="# Yes\n\n*so*"),
+            FilePart(name="a.md", media_type="text/markdown", text="```\nx\n```"),
+        ),
+        label="engine: rules",
+    )  # fmt: skip
+    text = outbound.answer_markdown(card)
+    assert text.startswith("# Yes\n\n*so*\n\n## a.md (text/markdown)\n\n````\n```\nx\n```\n````\n")
+    assert text.endswith("_engine: rules_\n")
+
+
+def test_choice_is_a_letter_a_word_or_the_label_and_nothing_else() -> None:
+    buttons = (
+        Button(action="approve", target="a", label="Approve"),
+        Button(action="changes", target="a", label="Ask for changes"),
+    )
+    for said in ("a", " A ", "approve", "APPROVE"):
+        assert parse_choice(said, buttons) == "approve"
+    assert parse_choice("ask for changes", buttons) == "changes"
+    for said in ("", " ", "r", "reject", "yes", "aa"):
+        assert parse_choice(said, buttons) is None
+
+
+@given(EDITED, EDITED)
+def test_form_comes_back_from_its_file_unchanged(goal: str, tasks: str) -> None:
+    form = Form(
+        id="edit:1",
+        title="Plan # with: marks",
+        fields=(
+            FormField(name="goal", label="Goal", value=goal, hint="- a\nb"),
+            FormField(name="tasks", label="Tasks", value=tasks, multiline=True),
+        ),
+    )
+    values, wrong = parse_form_file(form, outbound.form_file(form, {"goal": "too\nshort"}))
+    assert wrong == {}
+    assert values == {"goal": goal, "tasks": tasks}
+
+
+def test_form_file_that_was_broken_says_where() -> None:
+    form = Form(id="edit:1", title="Plan", fields=(FormField(name="goal", label="Goal"),))
+    assert parse_form_file(form, "goal: [")[1][""].startswith("this is not YAML")
+    assert "there is no field 'gaol'" in parse_form_file(form, "gaol: x")[1][""]
+    assert parse_form_file(form, "goal:\n  - x")[1] == {
+        "goal": "this must be text; put it behind '|' on lines of its own"
+    }
+    assert "empty" in parse_form_file(form, "# nothing\n")[1][""]
+    assert "name: value" in parse_form_file(form, "just words")[1][""]

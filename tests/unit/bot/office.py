@@ -1,0 +1,119 @@
+"""Service, intake and decisions on a real store, without agents: the log goes on as a test plays it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.contract import Click, ConversationRef, FormInput, Person, Turn
+from bot.channel_settings import ChannelPolicy
+from bot.decisions import Decisions
+from bot.file_text import file_text
+from bot.intake import Intake
+from bot.permissions import Permissions
+from orchestrator.bus import Bus
+from orchestrator.engine.facts import facts
+from orchestrator.engine.moves import moves
+from orchestrator.engine.state import RunState
+from orchestrator.events import ApprovalId, Body, RunId, StepEnded
+from orchestrator.infra.sqlite_store import SqliteStore
+from orchestrator.ports import Advance
+from orchestrator.service import Service
+from tests.builders import NOW, brief, plan, quartet
+from tests.house import ScriptedAgents
+from tests.unit.bot.platform import MemoryPlatform
+
+ADA = Person(platform="web", id="ada", name="Ada")
+BOB = Person(platform="web", id="bob", name="Bob")
+EVE = Person(platform="web", id="eve", name="Eve", groups=("guests",))
+HERE = ConversationRef(platform="web", workspace="local", channel="general", thread="c1")
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class Wakes:
+    """Implements `ports.Scheduler`: remembers who was woken."""
+
+    woken: list[RunId] = field(default_factory=list[RunId])
+
+    async def wake(self, run_id: RunId, at: datetime | None = None) -> None:
+        self.woken.append(run_id)
+
+    async def run(self, advance: Advance) -> None:
+        raise AssertionError("nothing is advanced here")
+
+
+class Desk:
+    """Everything a person's act meets on its way to the log."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.wakes = Wakes()
+        self.platform = MemoryPlatform()
+        self.policy = ChannelPolicy()
+        permissions = Permissions(SystemClock())
+        self.service = Service(store, self.wakes, ScriptedAgents(), {"quartet": quartet()}, Bus(), "rules")
+        self.intake = Intake(self.service, permissions, {"web": self.platform}, self._policy, file_text)
+        self.decisions = Decisions(self.service, permissions)
+
+    async def _policy(self, conversation: ConversationRef) -> ChannelPolicy:
+        return self.policy
+
+    def turn(self, text: str = "Explain tea", *, key: str = "t1", person: Person = ADA, **more: Any) -> Turn:
+        return Turn(key=key, conversation=HERE, person=person, text=text, at=NOW, **more)
+
+    def click(self, action: str, target: str, person: Person = ADA) -> Click:
+        return Click(key="c", conversation=HERE, person=person, action=action, target=target, at=NOW)
+
+    async def press(self, action: str, target: str, person: Person = ADA):  # noqa: ANN201
+        return await self.decisions.click(self.click(action, target, person), self.policy)
+
+    async def send(self, form_id: str, values: dict[str, str], person: Person = ADA):  # noqa: ANN201
+        given = FormInput(
+            key="f", conversation=HERE, person=person, form_id=form_id, values=values, at=NOW
+        )  # fmt: skip
+        return await self.decisions.form(given)
+
+    async def state(self, run_id: str) -> RunState:
+        return await self.service.state(RunId(run_id))
+
+    async def go(self, run_id: str, *bodies: Body) -> RunState:
+        """Append facts and the moves that follow, as the engine would."""
+        todo = list(bodies)
+        while True:
+            if todo:
+                await self.store.append(RunId(run_id), todo, epoch=None)
+            state = await self.state(run_id)
+            now = datetime.now(UTC)
+            todo = [b for m in moves(quartet(), state, now)[:1] for b in facts(quartet(), state, m, now)]
+            if not todo:
+                return state
+
+    async def asked(self, **turn: Any) -> tuple[str, ApprovalId]:
+        """A run that waits for approval."""
+        receipt = await self.intake.take(self.turn(**turn))
+        assert receipt.accepted, receipt.text
+        await self.go(receipt.run_id)
+        for node, output in (("researcher", brief()), ("planner", plan())):
+            state = await self.go(receipt.run_id, StepEnded(node=node, visit=1, attempt=1, output=output))
+        (approval,) = state.open_approvals()
+        return receipt.run_id, approval.asked.approval_id
+
+
+@asynccontextmanager
+async def desk(folder: Path, **policy: Any) -> AsyncIterator[Desk]:
+    store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
+    try:
+        built = Desk(store)
+        built.policy = ChannelPolicy(**policy)
+        yield built
+    finally:
+        await store.close()
