@@ -16,7 +16,7 @@ from adapters.errors import AdapterError
 from bot.channel_settings import ChannelPolicy
 from bot.decisions import who
 from bot.permissions import Permissions
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, Refused
 from orchestrator.events import Line, StoredFile, TurnRecord
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
@@ -74,9 +74,15 @@ class Intake:
             files = await self._files(turn)
             record = _record(turn, files)
             unfinished = await self._service.store.unfinished(turn.conversation.key)
+            # Delivered again while the first one was being stored: it must not steer or stop its own run.
+            known = await self._service.store.known(turn.key)
+            if known is not None:
+                return Receipt(accepted=True, run_id=known)
             if unfinished and turn.workflow is None:
                 if policy.busy == "steer":
-                    return await self._steer(turn, unfinished)
+                    steered = await self._steer(turn, unfinished)
+                    if steered is not None:
+                        return steered
                 if policy.busy == "interrupt":
                     await self._interrupt(turn, unfinished)
             accepted = await self._service.start(
@@ -89,13 +95,17 @@ class Intake:
             return Receipt(accepted=False, text=str(error))
         return Receipt(accepted=True, run_id=accepted.run_id)
 
-    async def _steer(self, turn: Turn, unfinished: list[RunRow]) -> Receipt:
+    async def _steer(self, turn: Turn, unfinished: list[RunRow]) -> Receipt | None:
+        """Hand the message on; None: the run has ended meanwhile, so it is a turn of its own."""
         row = unfinished[0]
         if turn.attachments:
             raise OrchestratorError(
                 "Files cannot be handed to agents at work; wait for the answer, or stop the run."
             )
-        await self._service.steer(row.id, key=turn.key, text=turn.text, who=who(turn.person))
+        try:
+            await self._service.steer(row.id, key=turn.key, text=turn.text, who=who(turn.person))
+        except Refused:
+            return None
         return Receipt(accepted=True, run_id=row.id, text="Handed to the agents at work.")
 
     async def _interrupt(self, turn: Turn, unfinished: list[RunRow]) -> None:

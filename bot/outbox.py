@@ -17,10 +17,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import structlog
 
-from adapters.contract import Card, ChatAdapter, ConversationRef, MessageRef
+from adapters.contract import Card, ChatAdapter, ConversationRef, MessageRef, Platform
 from adapters.errors import (
     AdapterError,
     CardRefused,
@@ -148,15 +149,26 @@ class Outbox:
             if row is None:
                 return
             conversation = self._conversations[run_id] = row.conversation_id
-        if conversation.split(":", 1)[0] not in self._adapters:
-            self._foreign.add(run_id)
+        platform = conversation.split(":", 1)[0]
+        if platform not in self._adapters:
             self._conversations.pop(run_id, None)
+            if platform in get_args(Platform):
+                self._foreign.add(run_id)
+            else:  # asked for over HTTP: nobody will ever show it
+                await self._shown_nowhere(run_id)
             return
         lane = self._lanes.setdefault(conversation, _Lane())
         lane.dirty[run_id] = None
         lane.marked.set()
         if lane.task is None or lane.task.done():
-            lane.task = group.create_task(self._drain(group, conversation, lane), name=f"outbox:{conversation}")
+            lane.task = group.create_task(
+                self._drain(group, conversation, lane), name=f"outbox:{conversation}"
+            )
+
+    async def _shown_nowhere(self, run_id: RunId) -> None:
+        row = await self._store.run(run_id)
+        if row is not None:
+            await self._store.presented(run_id, row.seq)
 
     async def _drain(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane) -> None:
         while lane.dirty:

@@ -79,6 +79,7 @@ async def _run(
         web = _web(settings)
         async with open_core(settings, adapters=[web]) as core:
             mount(api, web.routes())
+            view.cookie_person = web.signed_in
             view.components = lambda: _components(core)
             view.service = core.service
             warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")

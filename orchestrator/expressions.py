@@ -4,6 +4,10 @@ Built on simpleeval with a short list of operators and functions, no attributes 
 JSON objects, and names known before anything runs. `review.score < policies.min_score`.
 """
 
+# simpleeval has no types, and a language of values of any type has few.
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import ast

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
 from adapters.contract import (
@@ -70,13 +71,16 @@ class WebAdapter:
         self._feed = Feed()
         self._delivery = Delivery(self._messages, self._asides, self._feed, commands)
         doors = Doors([urlsplit(base_url).hostname or "", *hosts], allowed_origins)
+        self._entrance = Entrance(
+            doors, self._asides, sign_in, secure_cookie=base_url.startswith("https://")
+        )
         self._pages = Pages(
             messages=self._messages,
             asides=self._asides,
             uploads=self._uploads,
             feed=self._feed,
             delivery=self._delivery,
-            entrance=Entrance(doors, self._asides, sign_in, secure_cookie=base_url.startswith("https://")),
+            entrance=self._entrance,
             file_bytes=LIMITS.file_bytes,
         )
 
@@ -99,6 +103,10 @@ class WebAdapter:
         await self._database.open()
         self._feed.open()
         await self._delivery.start(inbound)
+
+    async def signed_in(self, connection: HTTPConnection) -> Person | None:
+        """Who signed in on the page with a key; None: nobody, or there is no key."""
+        return await self._entrance.signed_in(connection)
 
     def close_streams(self) -> None:
         """End open pages' streams, so that the server can stop at once; browsers connect again."""

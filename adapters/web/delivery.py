@@ -137,10 +137,6 @@ class Delivery:
             tries=tries,
             error=type(error).__name__,
         )
-        if tries == 1:
-            await self._note(
-                conversation, person, "Your message is kept. The team takes it as soon as it can."
-            )
         if tries < MOST_TRIES:
             return False
         del self._tries[said.id]

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from adapters.contract import Person
@@ -76,11 +76,15 @@ class Entrance:
             return refused(request, Refusal(401, "Sign in first: open the page again."))
         return await endpoint(request, person)
 
-    async def _person(self, request: Request) -> Person | None:
+    async def _person(self, request: HTTPConnection) -> Person | None:
         if self._sign_in is None:
             return LOCAL
         token = request.cookies.get(COOKIE, "")
         return await self._asides.signed_in(token, self._sign_in.stamp) if token else None
+
+    async def signed_in(self, connection: HTTPConnection) -> Person | None:
+        """Who signed in with a key, for other routes of this server; None: nobody, or there is no key."""
+        return None if self._sign_in is None else await self._person(connection)
 
     async def sign_in_page(self, request: Request, _: Person) -> Response:
         """Ask for a name and the key."""

@@ -73,7 +73,7 @@ class Guard:
                 if scope["type"] == "websocket" or scope["method"] not in SAFE:
                     self._check_origin(scope, connection.headers)
                 if not adapters_own:
-                    scope[SCOPE_KEY] = authenticate(connection, self._core, self._access.api_key)
+                    scope[SCOPE_KEY] = await authenticate(connection, self._core, self._access.api_key)
             limit = self._access.max_upload if adapters_own else self._access.max_body
             limited = _Limited(receive, limit)
             if _length(connection.headers) > limit:

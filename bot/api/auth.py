@@ -30,7 +30,7 @@ KEY_HOLDER = Caller(Who(key="api:key", name="API"), Actor("api:key", is_admin=Tr
 LOCAL = Caller(Who(key="api:local", name="local API"), Actor("api:local", is_admin=True))
 
 
-def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> Caller:
+async def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> Caller:
     """Who calls.
 
     Args:
@@ -44,7 +44,7 @@ def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> Caller
     shown = _shown(connection) if api_key else []
     if any(_same(key, api_key) for key in shown):
         return KEY_HOLDER
-    person = core.cookie_person(connection) if core.cookie_person is not None else None
+    person = await core.cookie_person(connection) if core.cookie_person is not None else None
     # A wrong key is an error even when a good cookie comes with it.
     if person is not None and not shown:
         return Caller(Who(key=person.key, name=person.name), Actor.of(person))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
@@ -43,7 +43,7 @@ class Core:
     service: Service | None = None
     policy: ChannelPolicy = field(default_factory=ChannelPolicy)  # of turns that come over HTTP
     components: Callable[[], Mapping[str, Component]] = _nothing  # adapters and the like, by name
-    cookie_person: Callable[[HTTPConnection], Person | None] | None = None  # who is signed in on the page
+    cookie_person: Callable[[HTTPConnection], Awaitable[Person | None]] | None = None  # signed in on the page
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: streams and waiting calls end
 
     def ready(self) -> Service:

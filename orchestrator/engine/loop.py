@@ -84,7 +84,8 @@ class Engine:
             log.warning("another process took the run over", action="run_fenced", run_id=run_id)
         finally:
             await journey.close()
-            await self.store.release(run_id, epoch, seen=seen)
+            if not journey.over:  # the end has released it
+                await self.store.release(run_id, epoch, seen=seen)
 
 
 class Journey:
@@ -117,6 +118,11 @@ class Journey:
         """End the wait under way, or the next one."""
         if not self._news.done():
             self._news.set_result(None)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run's end is in the log."""
+        return self._state is not None and self._state.ended is not None
 
     async def close(self) -> None:
         """End what still works; what it did is lost unless it was recorded."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,13 @@ class Gate:
         self.entered.set()
         await self.let_go.wait()
         return self.output
+
+
+def signed_in(person_id: str, name: str) -> Callable[[Any], Awaitable[Person]]:
+    async def person(connection: Any) -> Person:
+        return Person(platform="web", id=person_id, name=name)
+
+    return person
 
 
 def gated(a: Api) -> Gate:
@@ -370,7 +377,7 @@ async def test_who_is_not_an_approver_is_refused_and_nothing_is_recorded(tmp_pat
         refused = await a.client.post(f"/v1/approvals/{question}", json={"decision": "approve"})
         assert (refused.status_code, "web:bob" in refused.json()["detail"]) == (403, True)
         assert (await a.house.service.state(run_id)).seq == state.seq
-        a.core.cookie_person = lambda connection: Person(platform="web", id="bob", name="Bob")
+        a.core.cookie_person = signed_in("bob", "Bob")
         decided = await a.client.post(f"/v1/approvals/{question}", json={"decision": "reject"})
     assert (decided.status_code, decided.json()["decided_by"]) == (200, "Bob")
 
@@ -455,7 +462,7 @@ async def test_a_person_may_stop_only_their_own_runs_over_the_page(tmp_path: Pat
         gate = gated(a)
         run_id = await a.house.turn(approvals="auto", who=ADA)
         await gate.entered.wait()
-        a.core.cookie_person = lambda connection: Person(platform="web", id="eve", name="Eve")
+        a.core.cookie_person = signed_in("eve", "Eve")
         refused = await a.client.post(f"/v1/runs/{run_id}/stop")
         assert refused.status_code == 403
         gate.let_go.set()

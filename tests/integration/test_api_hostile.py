@@ -239,7 +239,7 @@ async def test_without_a_key_any_bearer_is_ignored(tmp_path: Path) -> None:
 
 
 async def test_who_is_signed_in_on_the_page_needs_no_key_and_acts_in_their_name(tmp_path: Path) -> None:
-    def person(connection: Any) -> Person | None:
+    async def person(connection: Any) -> Person | None:
         if connection.cookies.get("session") != "good":
             return None
         return Person(platform="web", id="ada", name="Ada")

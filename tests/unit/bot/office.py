@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -73,10 +73,10 @@ class Desk:
     def click(self, action: str, target: str, person: Person = ADA) -> Click:
         return Click(key="c", conversation=HERE, person=person, action=action, target=target, at=NOW)
 
-    async def press(self, action: str, target: str, person: Person = ADA):  # noqa: ANN201
+    async def press(self, action: str, target: str, person: Person = ADA):
         return await self.decisions.click(self.click(action, target, person), self.policy)
 
-    async def send(self, form_id: str, values: dict[str, str], person: Person = ADA):  # noqa: ANN201
+    async def send(self, form_id: str, values: dict[str, str], person: Person = ADA):
         given = FormInput(
             key="f", conversation=HERE, person=person, form_id=form_id, values=values, at=NOW
         )  # fmt: skip
@@ -109,7 +109,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, **policy: Any) -> AsyncIterator[Desk]:
+async def desk(folder: Path, **policy: Any) -> AsyncGenerator[Desk]:
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
     try:
         built = Desk(store)

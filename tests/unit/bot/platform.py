@@ -77,7 +77,9 @@ class MemoryPlatform:
             del self.messages[message_id]
 
     def seen(self, conversation: ConversationRef | None = None) -> list[Card]:
-        return [c for i, c in self.messages.items() if conversation is None or self.places[i] == conversation.key]
+        return [
+            c for i, c in self.messages.items() if conversation is None or self.places[i] == conversation.key
+        ]
 
     async def until(self, wanted: object, within_s: float = 5.0) -> None:
         """Wait until `wanted()` holds; asked whenever a call was made."""
@@ -137,7 +139,11 @@ class MemoryPlatform:
         return self.files[attachment.id]
 
     async def _begin(
-        self, kind: Literal["post", "edit", "find"], conversation: ConversationRef, card: str, status: str = ""
+        self,
+        kind: Literal["post", "edit", "find"],
+        conversation: ConversationRef,
+        card: str,
+        status: str = "",
     ) -> Trouble:
         await asyncio.sleep(0)
         call = Call(kind, time.monotonic(), conversation.key, card, status)

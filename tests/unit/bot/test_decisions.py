@@ -115,7 +115,14 @@ async def test_late_click_after_expiry_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("action", "target"),
-    [("approve", "nope"), ("edit", ""), ("changes", "x" * 10_000), ("stop", "nope"), ("retry", "nope"), ("pause", "'")],
+    [
+        ("approve", "nope"),
+        ("edit", ""),
+        ("changes", "x" * 10_000),
+        ("stop", "nope"),
+        ("retry", "nope"),
+        ("pause", "'"),
+    ],
 )
 async def test_click_on_something_unknown_is_answered(tmp_path: Path, action: str, target: str) -> None:
     async with desk(tmp_path) as d:
@@ -149,7 +156,10 @@ async def test_edit_opens_a_form_and_what_is_sent_is_what_the_builder_gets(tmp_p
         assert state.nodes["builder"].status == "working"
         (approval_state,) = state.approvals.values()
         assert approval_state.resolved is not None
-        assert approval_state.resolved.changes == ('- "goal": "Explain tea",', '+ "goal": "Explain green tea",')
+        assert approval_state.resolved.changes == (
+            '- "goal": "Explain tea",',
+            '+ "goal": "Explain green tea",',
+        )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +210,9 @@ async def test_form_of_a_decided_approval_does_not_open_and_is_late_when_sent(tm
         assert await decided(d, run_id) == ("approve", "Ada")
 
 
-@pytest.mark.parametrize("form_id", ["", "edit", "edit:", ":x", "approve:x", "edit:nope", "changes:nope", "x" * 9_999])
+@pytest.mark.parametrize(
+    "form_id", ["", "edit", "edit:", ":x", "approve:x", "edit:nope", "changes:nope", "x" * 9_999]
+)
 async def test_unknown_form_is_answered(tmp_path: Path, form_id: str) -> None:
     async with desk(tmp_path) as d:
         receipt = await d.send(form_id, {**FIELDS, "comment": "x"})
@@ -252,7 +264,12 @@ async def test_try_again_pressed_many_times_is_one_new_run(tmp_path: Path) -> No
         assert not early.accepted
         assert "Only a failed run" in early.text
         problem = Problem(kind="model_refused", message="no key")
-        await d.store.append((await d.state(run_id)).run_id, [RunEnded(status="failed", problem=problem)], epoch=None, status="failed")
+        await d.store.append(
+            (await d.state(run_id)).run_id,
+            [RunEnded(status="failed", problem=problem)],
+            epoch=None,
+            status="failed",
+        )
         receipts = await asyncio.gather(*[d.press("retry", run_id, (ADA, BOB)[n % 2]) for n in range(10)])
         assert all(r.accepted for r in receipts)
         (new,) = {r.run_id for r in receipts}

@@ -9,18 +9,22 @@ import pytest
 
 from adapters.contract import Attachment, ThreadLine
 from bot.intake import EARLIER, MAX_FILES, MAX_TEXT, check_text
-from orchestrator.events import RunEnded, StopRequested
+from orchestrator.events import RunEnded, RunId, StopRequested
 from tests.builders import NOW
 from tests.unit.bot.office import ADA, BOB, EVE, HERE, desk
 
 
 def attachment(name: str = "notes.md", **more: object) -> Attachment:
-    return Attachment.model_validate({"id": name, "name": name, "media_type": "text/markdown", "size": 5} | more)
+    return Attachment.model_validate(
+        {"id": name, "name": name, "media_type": "text/markdown", "size": 5} | more
+    )
 
 
 async def test_turn_becomes_a_run_with_all_that_was_said(tmp_path: Path) -> None:
     async with desk(tmp_path, language="German", approvers=("web:bob",)) as d:
-        earlier = tuple(ThreadLine(author=f"p{n}", text=f"line {n}", at=NOW, by_bot=n == 39) for n in range(40))
+        earlier = tuple(
+            ThreadLine(author=f"p{n}", text=f"line {n}", at=NOW, by_bot=n == 39) for n in range(40)
+        )
         turn = d.turn("Explain tea", earlier=earlier, context={"tone": "short", "format": ""})
         receipt = await d.intake.take(turn)
         assert receipt.accepted
@@ -55,17 +59,44 @@ async def test_turn_delivered_many_times_at_once_is_one_run_that_lives(tmp_path:
         assert state.steered == ()
 
 
+@pytest.mark.parametrize("busy", ["steer", "interrupt"])
+async def test_turn_delivered_again_in_the_middle_does_not_meet_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: str
+) -> None:
+    """The second delivery looks before the first is stored, and goes on after it."""
+    async with desk(tmp_path, busy=busy) as d:
+        known = d.store.known
+
+        async def first_in_between(key: str) -> RunId | None:
+            found = await known(key)
+            monkeypatch.setattr(d.store, "known", known)
+            await d.intake.take(d.turn())
+            return found
+
+        monkeypatch.setattr(d.store, "known", first_in_between)
+        receipt = await d.intake.take(d.turn())
+        state = await d.state(receipt.run_id)
+        assert receipt.accepted
+        assert state.stop is None
+        assert state.steered == ()
+        assert len((await d.store.runs()).items) == 1
+
+
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\u2003", "\x1f"])
 async def test_empty_turn_is_refused(tmp_path: Path, text: str) -> None:
     async with desk(tmp_path) as d:
         receipt = await d.intake.take(d.turn(text))
         assert not receipt.accepted
         assert "empty" in receipt.text
-        assert (await d.store.runs()).items == []
+        assert not (await d.store.runs()).items
 
 
-@pytest.mark.parametrize(("length", "accepted"), [(MAX_TEXT, True), (MAX_TEXT + 1, False), (10_000_000, False)])
-async def test_long_turn_is_taken_whole_or_refused_with_the_limit(tmp_path: Path, length: int, accepted: bool) -> None:
+@pytest.mark.parametrize(
+    ("length", "accepted"), [(MAX_TEXT, True), (MAX_TEXT + 1, False), (10_000_000, False)]
+)
+async def test_long_turn_is_taken_whole_or_refused_with_the_limit(
+    tmp_path: Path, length: int, accepted: bool
+) -> None:
     async with desk(tmp_path) as d:
         receipt = await d.intake.take(d.turn("x" * length))
         assert receipt.accepted is accepted
@@ -105,7 +136,7 @@ async def test_file_that_cannot_be_fetched_refuses_the_turn_with_the_reason(tmp_
         receipt = await d.intake.take(d.turn("read it", attachments=(attachment("gone.md"),)))
         assert not receipt.accepted
         assert receipt.text == "gone.md is no longer there; send it again"
-        assert (await d.store.runs()).items == []
+        assert not (await d.store.runs()).items
 
 
 async def test_person_who_may_not_start_is_told_who_may(tmp_path: Path) -> None:
@@ -123,7 +154,9 @@ async def test_unknown_workflow_is_refused_with_the_nearest(tmp_path: Path) -> N
         assert "did you mean 'quartet'?" in receipt.text
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "\x00\x01", "\u202e" * 500, "'; DROP TABLE runs; --", "🙂" * 1000])
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "\x00\x01", "\u202e" * 500, "'; DROP TABLE runs; --", "🙂" * 1000]
+)
 async def test_hostile_text_is_kept_as_it_is(tmp_path: Path, text: str) -> None:
     async with desk(tmp_path) as d:
         receipt = await d.intake.take(d.turn(text))
@@ -149,7 +182,9 @@ async def test_steer_hands_the_message_to_the_run_once(tmp_path: Path) -> None:
             receipt = await d.intake.take(d.turn("shorter please", key="t2", person=BOB))
             assert receipt.accepted
             assert receipt.run_id == first.run_id
-        assert [(s.text, s.who.key) for s in (await d.state(first.run_id)).steered] == [("shorter please", "web:bob")]
+        assert [(s.text, s.who.key) for s in (await d.state(first.run_id)).steered] == [
+            ("shorter please", "web:bob")
+        ]
         assert len((await d.store.runs()).items) == 1
 
 
@@ -192,13 +227,15 @@ async def test_turn_for_a_named_workflow_is_queued_whatever_the_policy(tmp_path:
         assert second.run_id != first.run_id
 
 
-async def test_message_that_meets_a_run_just_ending_becomes_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_message_that_meets_a_run_just_ending_becomes_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the look and the steering the run ends: nothing may be lost."""
     async with desk(tmp_path, busy="steer") as d:
         first = await d.intake.take(d.turn(key="t1"))
         look = d.store.unfinished
 
-        async def look_and_end(conversation_id: str):  # noqa: ANN202
+        async def look_and_end(conversation_id: str):
             rows = await look(conversation_id)
             monkeypatch.setattr(d.store, "unfinished", look)
             await d.store.append(rows[0].id, [RunEnded(status="completed")], epoch=None, status="completed")

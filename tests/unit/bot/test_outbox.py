@@ -1,11 +1,12 @@
-"""The outbox on a real store: nothing twice, newest only, nothing waits for progress, one bad card silences nobody."""
+"""The outbox on a real store: nothing twice, newest only, nothing waits for progress or for a bad card."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.builders import TALK, Play, brief, created, draft, plan, quartet, rev
 from tests.unit.bot.platform import Held, Lost, MemoryPlatform, Trouble
 
 WITHIN_S = 8.0
+R1 = RunId("r1")
 TITLES = {"researcher": "Researcher", "planner": "Planner", "builder": "Builder", "reviewer": "Reviewer"}
 
 
@@ -64,14 +66,13 @@ class Office:
         assert not self._task.done(), "the outbox has ended"
 
     async def write(
-        self, play: Play, run_id: RunId = RunId("r1"), *, talk: str = TALK, news: bool = True
+        self, play: Play, run_id: RunId = R1, *, talk: str = TALK, news: bool = True
     ) -> None:  # fmt: skip
         """Bring the store's log of this run up to what was played."""
         done = self._written.get(run_id, 0)
         if not done:
-            key = {"key": f"key {run_id}"}
             settings = play.state.created.settings
-            turn = created(play.workflow, conversation=talk, settings=settings, **key)
+            turn = created(play.workflow, conversation=talk, settings=settings, key=f"key {run_id}")
             accepted = await self.store.accept(run_id, turn)
             done = 1 if accepted.queued_behind else 2
         bodies = [e.body for e in play.events[done:]]
@@ -81,14 +82,16 @@ class Office:
         if news:
             self.bus.publish(News(run_id, len(play.events)))
 
-    async def settled(self, run_id: RunId = RunId("r1")) -> None:
+    async def settled(self, run_id: RunId = R1) -> None:
         """Everything is shown, and it is what the log says."""
         await self.outbox.settle(run_id, within_s=WITHIN_S)
         self.check_alive()
         assert run_id not in await self.store.undelivered(), f"not settled; calls: {self.platform.calls[-6:]}"
 
-    def shown(self, run_id: RunId = RunId("r1")) -> list[str]:
-        return [c.id.removeprefix(f"{run_id}:") for c in self.platform.seen() if c.id.startswith(f"{run_id}:")]
+    def shown(self, run_id: RunId = R1) -> list[str]:
+        return [
+            c.id.removeprefix(f"{run_id}:") for c in self.platform.seen() if c.id.startswith(f"{run_id}:")
+        ]
 
     def card(self, name: str) -> Card:
         (found,) = [c for c in self.platform.seen() if name in c.id]
@@ -96,7 +99,7 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, **platform: float) -> AsyncIterator[Office]:
+async def office(folder: Path, **platform: float) -> AsyncGenerator[Office]:
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
     built = Office(store, MemoryPlatform(**platform))
     built.start()
@@ -119,7 +122,7 @@ WHOLE = ["status", APPROVAL, "answer"]
 
 def asked() -> Play:
     """Waiting for approval; the ids in the store are those of the run r1."""
-    return Play(run_id=RunId("r1")).to_approval()
+    return Play(run_id=R1).to_approval()
 
 
 # ── the common way ───────────────────────────────────────────────────────────────────────────
@@ -127,7 +130,7 @@ def asked() -> Play:
 
 async def test_run_is_shown_from_its_first_card_to_its_answer(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         assert o.shown() == ["status"]
@@ -146,7 +149,7 @@ async def test_run_is_shown_from_its_first_card_to_its_answer(tmp_path: Path) ->
 
 async def test_everything_at_once_is_three_posts_and_no_edit(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        await o.write(Play(run_id=RunId("r1")).to_end())
+        await o.write(Play(run_id=R1).to_end())
         await o.settled()
         assert o.shown() == WHOLE
         assert [c.kind for c in o.platform.calls] == ["post"] * 3
@@ -158,7 +161,7 @@ async def test_nothing_is_sent_while_nothing_changes(tmp_path: Path) -> None:
         await o.settled()
         before = len(o.platform.calls)
         for _ in range(20):
-            o.bus.publish(News(RunId("r1"), 0))
+            o.bus.publish(News(R1, 0))
         await o.restart()
         marker = Play(run_id=RunId("r2"))
         await o.write(marker, RunId("r2"), talk="web:local:general:other")
@@ -188,7 +191,7 @@ async def test_queued_turns_of_a_conversation_are_shown_side_by_side(tmp_path: P
 
 async def test_runs_of_other_platforms_are_left_alone(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        await o.write(Play(run_id=RunId("r1")).to_end(), talk="terminal:local:t:1")
+        await o.write(Play(run_id=R1).to_end(), talk="terminal:local:t:1")
         await o.write(Play(run_id=RunId("r2")).to_end(), RunId("r2"), talk="no conversation key at all")
         mine = Play(run_id=RunId("r3")).to_approval()
         await o.write(mine, RunId("r3"), talk="web:local:general:mine")
@@ -212,7 +215,7 @@ async def test_conversation_id_that_cannot_be_read_does_not_stop_the_others(tmp_
 async def test_post_whose_answer_was_lost_is_found_and_not_repeated(tmp_path: Path, nth: int) -> None:
     async with office(tmp_path) as o:
         o.platform.go_wrong("post", *[None] * nth, Lost())
-        await o.write(Play(run_id=RunId("r1")).to_end())
+        await o.write(Play(run_id=R1).to_end())
         await o.settled()
         assert o.shown() == WHOLE
         assert len(o.platform.made("post")) == 3
@@ -230,7 +233,9 @@ async def test_post_that_did_not_happen_is_made_again_after_a_look(tmp_path: Pat
 async def test_find_that_fails_as_well_posts_nothing_until_it_answers(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
         o.platform.go_wrong("post", Lost())
-        o.platform.go_wrong("find", PlatformDown("502"), PlatformDown("502"), RateLimited("slow", retry_after_s=0.05))
+        o.platform.go_wrong(
+            "find", PlatformDown("502"), PlatformDown("502"), RateLimited("slow", retry_after_s=0.05)
+        )
         await o.write(asked())
         await o.settled()
         assert o.shown() == ["status", APPROVAL]
@@ -245,7 +250,7 @@ async def test_restart_between_intent_and_saved_posts_once(tmp_path: Path, when:
     async with office(tmp_path) as o:
         held = Held(asyncio.Event(), "before" if when == "before" else "after")
         o.platform.go_wrong("post", *[None] * nth, held)
-        await o.write(Play(run_id=RunId("r1")).to_end())
+        await o.write(Play(run_id=R1).to_end())
         await o.platform.until(lambda: len(o.platform.made("post")) == nth + 1 and
                                (when == "before" or len(o.platform.messages) == nth + 1))  # fmt: skip
         await o.restart()
@@ -256,7 +261,7 @@ async def test_restart_between_intent_and_saved_posts_once(tmp_path: Path, when:
 async def test_card_that_was_found_shows_the_newest_version(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
         o.platform.go_wrong("post", Held(asyncio.Event(), "after"))
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.platform.until(lambda: len(o.platform.messages) == 1)
         await o.kill()
@@ -269,7 +274,7 @@ async def test_card_that_was_found_shows_the_newest_version(tmp_path: Path) -> N
 
 async def test_edit_whose_answer_was_lost_is_repeated_harmlessly(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         o.platform.go_wrong("edit", Lost(), PlatformDown("502"))
@@ -283,7 +288,7 @@ async def test_edit_whose_answer_was_lost_is_repeated_harmlessly(tmp_path: Path)
 async def test_whatever_goes_wrong_each_card_is_there_once_and_newest(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         steps: list[Callable[[], object]] = [
             lambda: play.done("researcher", brief()),
             lambda: play.done("planner", plan()),
@@ -329,7 +334,7 @@ def _trouble(dice: random.Random, kind: str) -> Trouble:
 
 async def test_versions_in_between_are_never_sent(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         gate = asyncio.Event()
@@ -346,21 +351,21 @@ async def test_versions_in_between_are_never_sent(tmp_path: Path) -> None:
 
 async def test_progress_is_edited_no_more_often_than_the_platform_wants(tmp_path: Path) -> None:
     async with office(tmp_path, edit_interval_s=0.2) as o:
-        await o.write(Play(run_id=RunId("r1")))
+        await o.write(Play(run_id=R1))
         await o.settled()
         for n in range(60):
-            o.bus.publish(News(RunId("r1"), 2, {"researcher": f"page {n}"}))
+            o.bus.publish(News(R1, 2, {"researcher": f"page {n}"}))
             await asyncio.sleep(0.01)
         row = "page 59"
         await o.platform.until(lambda: row in o.card("status").model_dump_json())
         times = [c.at for c in o.platform.made("edit")]
         assert 2 <= len(times) <= 6
-        assert all(b - a >= 0.19 for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a >= 0.19 for a, b in pairwise(times))
 
 
 async def test_answer_and_approval_do_not_wait_for_the_edit_interval(tmp_path: Path) -> None:
     async with office(tmp_path, edit_interval_s=30.0) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         await o.write(play.steer("one"))
@@ -375,7 +380,7 @@ async def test_answer_and_approval_do_not_wait_for_the_edit_interval(tmp_path: P
 
 async def test_answer_does_not_wait_for_a_progress_edit_in_flight(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         gate = asyncio.Event()
@@ -410,7 +415,7 @@ async def test_other_conversations_do_not_wait(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["post", "edit"])
 async def test_rate_limit_is_obeyed_and_loses_nothing(tmp_path: Path, kind: str) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         if kind == "edit":
             await o.write(play)
             await o.settled()
@@ -431,7 +436,7 @@ async def test_rate_limit_is_obeyed_and_loses_nothing(tmp_path: Path, kind: str)
 
 async def test_deleted_status_card_stays_deleted(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         o.platform.delete("status")
@@ -444,19 +449,23 @@ async def test_deleted_status_card_stays_deleted(tmp_path: Path) -> None:
         assert len(o.platform.made("edit", "status")) == 1
 
 
-@pytest.mark.parametrize("error", [CardRefused("too large"), NotAllowed("missing scope"), RuntimeError("bug")])
+@pytest.mark.parametrize(
+    "error", [CardRefused("too large"), NotAllowed("missing scope"), RuntimeError("bug")]
+)
 async def test_refused_card_does_not_silence_the_rest(tmp_path: Path, error: Exception) -> None:
     async with office(tmp_path) as o:
         o.platform.go_wrong("post", error)
-        await o.write(Play(run_id=RunId("r1")).to_end())
+        await o.write(Play(run_id=R1).to_end())
         await o.settled()
         assert [c for c in o.shown() if c != "status"] == [APPROVAL, "answer"]
 
 
 @pytest.mark.parametrize("error", [CardRefused("too large"), NotAllowed("missing scope")])
-async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(tmp_path: Path, error: Exception) -> None:
+async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(
+    tmp_path: Path, error: Exception
+) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         o.platform.go_wrong("edit", error)
@@ -464,7 +473,9 @@ async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(tmp_pat
         await o.settled()
         assert len(o.platform.made("edit")) == 1
         await o.restart()
-        await o.write(play.done("planner", plan()).decide("approve").done("builder", draft()).done("reviewer", review()))
+        await o.write(
+            play.done("planner", plan()).decide("approve").done("builder", draft()).done("reviewer", review())
+        )
         await o.settled()
         assert o.card("status").status == "done"
         assert o.shown() == WHOLE
@@ -473,7 +484,7 @@ async def test_refused_edit_is_not_repeated_but_the_next_version_is_sent(tmp_pat
 @pytest.mark.parametrize("kind", ["post", "edit"])
 async def test_card_that_breaks_in_an_unforeseen_way_is_tried_again(tmp_path: Path, kind: str) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"))
+        play = Play(run_id=R1)
         await o.write(play)
         await o.settled()
         o.platform.go_wrong(kind, *[RuntimeError("bug")] * 3)
@@ -500,8 +511,8 @@ async def test_waiting_runs_leave_nothing_in_memory(tmp_path: Path) -> None:
             await o.write(Play(run_id=run).to_approval(), run, talk=f"web:local:general:c{n}")
         for n in range(20):
             await o.settled(RunId(f"r{n}"))
-        kept = {k: v for k, v in vars(o.outbox).items() if isinstance(v, dict | set) and k not in ("_adapters", "_titles")}
-        assert {k: len(v) for k, v in kept.items() if v} == {}
+        memories = ("_states", "_shown", "_doing", "_conversations", "_edited", "_lanes")
+        assert {name: len(vars(o.outbox)[name]) for name in memories} == dict.fromkeys(memories, 0)
 
 
 async def test_intent_is_durable_before_the_platform_is_asked(tmp_path: Path) -> None:
@@ -509,7 +520,7 @@ async def test_intent_is_durable_before_the_platform_is_asked(tmp_path: Path) ->
         o.platform.go_wrong("post", Held(asyncio.Event()))
         await o.write(asked())
         await o.platform.until(lambda: bool(o.platform.made("post")))
-        (delivery,) = (await o.store.deliveries(RunId("r1"))).values()
+        (delivery,) = (await o.store.deliveries(R1)).values()
         assert isinstance(delivery, Delivery)
         assert (delivery.state, delivery.message) == ("intent", None)
         assert delivery.conversation_id == ConversationRef.from_key(TALK).key
@@ -517,7 +528,7 @@ async def test_intent_is_durable_before_the_platform_is_asked(tmp_path: Path) ->
 
 async def test_automatic_run_is_two_cards(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
-        play = Play(run_id=RunId("r1"), settings=RunSettings(approvals="auto"))
+        play = Play(run_id=R1, settings=RunSettings(approvals="auto"))
         play.to_approval().done("builder", draft()).done("reviewer", review())
         await o.write(play)
         await o.settled()

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.plan_form import MAX_FIELD, FormErrors, changes_form, check_plan, edit_form, edited_arguments, read_tasks
+from bot.plan_form import (
+    MAX_FIELD,
+    FormErrors,
+    changes_form,
+    check_plan,
+    edit_form,
+    edited_arguments,
+    read_tasks,
+)
 from orchestrator.approvals import request
 from orchestrator.artifacts import Plan
 from orchestrator.events import ApprovalRequested, Json, RunSettings
@@ -38,6 +45,14 @@ def errors(the_plan: Json, **changes: str) -> dict[str, str]:
     return caught.value.errors
 
 
+def outcome(before: Json, sent: dict[str, str]) -> tuple[Json | None, dict[str, str]]:
+    """What the form means, or what is wrong with it."""
+    try:
+        return edited_arguments(asked(before), sent), {}
+    except FormErrors as error:
+        return None, error.errors
+
+
 THREE = plan(
     "Explain tea",
     task("find", "Find out", acceptance="three sources"),
@@ -55,10 +70,16 @@ IDS = st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True)
 @st.composite
 def plans(draw: st.DrawFn) -> Json:
     ids = draw(st.lists(IDS, min_size=1, max_size=5, unique=True))
-    hostile = st.sampled_from(["a :: b", "x [after y]", "1. one", "t1.", "- item", "a\nb", " x ", "<b>", "::", "[after ]"])
+    hostile = st.sampled_from(
+        ["a :: b", "x [after y]", "1. one", "t1.", "- item", "a\nb", " x ", "<b>", "::", "[after ]"]
+    )
     tasks = [
-        task(name, draw(TEXT | hostile), *draw(st.lists(st.sampled_from(ids[:i]), unique=True) if i else st.just([])),
-             acceptance=draw(st.just("") | TEXT | hostile))  # fmt: skip
+        task(
+            name,
+            draw(TEXT | hostile),
+            *draw(st.lists(st.sampled_from(ids[:i]), unique=True) if i else st.just([])),
+            acceptance=draw(st.just("") | TEXT | hostile),
+        )
         for i, name in enumerate(ids)
     ]
     lines = st.lists(TEXT | st.just("") | hostile, max_size=4)
@@ -74,7 +95,9 @@ def test_form_that_is_sent_unchanged_gives_the_plan_back(the_plan: Json) -> None
 def test_change_in_one_field_leaves_the_others_alone(the_plan: Json, goal: str) -> None:
     changed = edited(the_plan, goal=goal)
     assert changed["goal"].split() == goal.split()
-    assert {k: v for k, v in changed.items() if k != "goal"} == {k: v for k, v in the_plan.items() if k != "goal"}
+    assert {k: v for k, v in changed.items() if k != "goal"} == {
+        k: v for k, v in the_plan.items() if k != "goal"
+    }
 
 
 def test_form_shows_tasks_as_lines_that_people_can_read() -> None:
@@ -179,23 +202,25 @@ def test_text_that_is_too_long_is_refused_at_its_field(field: str) -> None:
 )
 def test_hostile_tasks_are_read_or_refused_and_never_hang(tasks: str) -> None:
     begun = time.monotonic()
-    try:
-        found = edited(THREE, tasks=tasks)
-    except FormErrors as error:
-        assert set(error.errors) == {"tasks"}
-        assert len(error.errors["tasks"]) < 1_000
+    found, wrong = outcome(THREE, values(asked(THREE), tasks=tasks))
+    if found is None:
+        assert set(wrong) == {"tasks"}
+        assert len(wrong["tasks"]) < 1_000
     else:
         assert check_plan(Plan.model_validate(found)) == ""
     assert time.monotonic() - begun < 3.0  # quadratic readers took far longer
 
 
-@given(st.dictionaries(st.sampled_from(["goal", "outline", "tasks", "risks", "json", "x"]), st.text(max_size=200)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["goal", "outline", "tasks", "risks", "json", "x"]), st.text(max_size=200)
+    )
+)
 def test_any_form_is_a_sound_plan_or_refused(given_values: dict[str, str]) -> None:
-    try:
-        found = edited_arguments(asked(THREE), given_values)
-    except FormErrors as error:
-        assert error.errors
-        assert all(error.errors.values())
+    found, wrong = outcome(THREE, given_values)
+    if found is None:
+        assert wrong
+        assert all(wrong.values())
     else:
         assert check_plan(Plan.model_validate(found)) == ""
 
@@ -250,12 +275,16 @@ def test_missing_json_is_refused_at_its_field() -> None:
     assert set(caught.value.errors) == {"json"}
 
 
-@given(st.text(max_size=100) | st.recursive(st.none() | st.floats() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)).map(json.dumps))
+@given(
+    st.text(max_size=100)
+    | st.recursive(
+        st.none() | st.floats() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)
+    ).map(json.dumps)
+)
 def test_any_json_text_is_an_object_with_the_same_keys_or_refused(text: str) -> None:
-    try:
-        found: Any = edited(ARGUMENTS, json=text)
-    except FormErrors as error:
-        assert set(error.errors) == {"json"}
+    found, wrong = outcome(ARGUMENTS, {"json": text})
+    if found is None:
+        assert set(wrong) == {"json"}
     else:
         assert found.keys() == ARGUMENTS.keys()
         assert json.dumps(found, allow_nan=False).encode("ascii")

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from adapters.contract import Card, FactsPart, FilePart, MarkdownPart, NotesPart, PlanPart, RowsPart, SourcesPart
+from adapters.contract import (
+    Card,
+    FactsPart,
+    FilePart,
+    MarkdownPart,
+    NotesPart,
+    PlanPart,
+    RowsPart,
+    SourcesPart,
+)
 from bot.presenter import duration, label, money, present
 from orchestrator.engine.state import RunState
 from orchestrator.events import PauseRequested, ResumeRequested, RunEnded, RunSettings, Who
@@ -21,7 +30,9 @@ from tests.builders import ADA, BOB, Play, brief, draft, edge, flow, plan, quart
 from tests.unit.orchestrator.test_fold import RUN_SETTINGS, SEEDS, played, workflows
 
 TITLES = {"researcher": "Researcher", "planner": "Planner", "builder": "Builder", "reviewer": "Reviewer"}
-HOSTILE = "<script>alert(1)</script> *b* [x](javascript:1) `c` \x00\u202e @everyone <!channel> ```\n# big\n| a |"
+HOSTILE = (
+    "<script>alert(1)</script> *b* [x](javascript:1) `c` \x00\u202e @everyone <!channel> ```\n# big\n| a |"
+)
 
 
 def cards(play: Play, **doing: str) -> list[Card]:
@@ -72,7 +83,9 @@ def check_cards(state: RunState, shown: list[Card]) -> None:
     assert max(Counter(c.id for c in shown).values()) == 1
     assert [c.kind for c in shown].count("status") == 1
     assert sum(c.kind in ("answer", "error", "reply") for c in shown) == (1 if state.ended else 0)
-    asked = [a for a in state.approvals.values() if a.resolved is None or a.resolved.who is None or a.decision]
+    asked = [
+        a for a in state.approvals.values() if a.resolved is None or a.resolved.who is None or a.decision
+    ]
     assert [c.kind for c in shown].count("approval") == len(asked)
     for one in shown:
         assert one.id.startswith(f"{state.run_id}:")
@@ -90,7 +103,7 @@ def check_cards(state: RunState, shown: list[Card]) -> None:
 def test_cards_of_a_run_keep_their_ids_and_their_order(seed: int) -> None:
     world = played(quartet(), RunSettings(), random.Random(seed).randrange(2**32), 30)
     world.finish()
-    before: list[str] = []
+    before: list[CardId] = []
     for state in world.play.states:
         now = [c.id for c in present(quartet(), state, titles=TITLES, doing={})]
         assert now[: len(before)] == before  # nothing disappears, nothing comes in between
@@ -285,7 +298,9 @@ def test_question_about_something_else_than_a_plan_shows_its_arguments() -> None
 
 def test_answer_has_sources_notes_files_review_and_cost() -> None:
     play = Play().to_building().called("builder", 1_000, 0.5)
-    play.done("builder", draft("Tea is hot.", files=[{"name": "a.md", "media_type": "text/markdown", "text": "A"}]))
+    play.done(
+        "builder", draft("Tea is hot.", files=[{"name": "a.md", "media_type": "text/markdown", "text": "A"}])
+    )
     play.done("reviewer", review(8.5, findings=[remark(find="hot", replace="warm"), remark("add milk")]))
     answer = card(play, "answer")
     assert part(answer, MarkdownPart).text == "Tea is warm."
@@ -317,7 +332,11 @@ def test_failed_run_has_an_error_card_with_the_remedy_and_a_way_on() -> None:
 @pytest.mark.parametrize(
     ("play", "title", "words"),
     [
-        (lambda: Play().to_approval().decide("reject", comment="no *way*", who=BOB), "Rejected", "Rejected by Bob: no *way*."),
+        (
+            lambda: Play().to_approval().decide("reject", comment="no *way*", who=BOB),
+            "Rejected",
+            "Rejected by Bob: no *way*.",
+        ),
         (lambda: Play().stop(BOB), "Stopped", "Stopped by Bob."),
         (lambda: Play().to_approval().wait(90_000), "Expired", "Nobody decided in time."),
     ],
@@ -335,8 +354,16 @@ def test_run_that_ended_without_an_answer_says_why_and_what_to_do(play: Any, tit
 
 def hostile_play() -> Play:
     eve = Who(key=f"web:{HOSTILE}", name=HOSTILE)
-    nodes = {"planner": "agent", "ok": {"kind": "approval", "of": "planner", "title": HOSTILE, "body": HOSTILE}}
-    workflow = flow(nodes | {"builder": "agent"}, "planner > ok", "ok > builder", edge("ok > planner", on="changes", max_visits=9))
+    nodes = {
+        "planner": "agent",
+        "ok": {"kind": "approval", "of": "planner", "title": HOSTILE, "body": HOSTILE},
+    }
+    workflow = flow(
+        nodes | {"builder": "agent"},
+        "planner > ok",
+        "ok > builder",
+        edge("ok > planner", on="changes", max_visits=9),
+    )
     play = Play(workflow, text=HOSTILE, who=eve).steer(HOSTILE)
     evil = plan(HOSTILE, task("t", HOSTILE, acceptance=HOSTILE), outline=[HOSTILE], risks=[HOSTILE])
     return play.done("planner", evil).decide("changes", comment=HOSTILE, who=eve).done("planner", evil)
@@ -380,14 +407,22 @@ def test_edited_draft_of_another_shape_does_not_break_the_status_card(odd: Any) 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"), (3_599.6, "1 h 0 min"), (7_260, "2 h 1 min")],
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (60, "1 min 0 s"),
+        (3_599.6, "1 h 0 min"),
+        (7_260, "2 h 1 min"),
+    ],
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
-    ("usd", "words"), [(None, "no known price"), (0, "$0.0000"), (0.00004, "$0.0000"), (0.5, "$0.5000"), (12.345, "$12.35")]
+    ("usd", "words"),
+    [(None, "no known price"), (0, "$0.0000"), (0.00004, "$0.0000"), (0.5, "$0.5000"), (12.345, "$12.35")],
 )
 def test_costs_in_words(usd: float | None, words: str) -> None:
     assert money(usd) == words

@@ -17,7 +17,9 @@ from orchestrator.workflow import ApprovalNode
 from tests.builders import NOW, RUN, plan, task
 
 
-def asked(arguments: Json | None = None, *, settings: RunSettings | None = None, **node: Any) -> ApprovalRequested:
+def asked(
+    arguments: Json | None = None, *, settings: RunSettings | None = None, **node: Any
+) -> ApprovalRequested:
     given = ApprovalNode(kind="approval", of="planner", **node)
     return request(RUN, "ok", 1, given, arguments or plan(), settings or RunSettings(), NOW)
 

@@ -1,4 +1,4 @@
-"""Any log folds, and no order of facts from outside breaks a run: hypothesis plays runs against moves and fold."""
+"""Any log folds, and no order of facts from outside breaks a run: hypothesis plays runs against moves."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from orchestrator.engine.state import RunState, apply, fold
 from orchestrator.events import (
     ENDED,
     ApprovalId,
+    Body,
     DecisionGiven,
     Json,
     ModelRetried,
@@ -99,7 +100,9 @@ def _between(dice: random.Random, nodes: dict[str, Any], a: int, b: int, pairs: 
     pairs.add((a, b))
     is_approval = isinstance(nodes[f"n{a}"], dict) and nodes[f"n{a}"]["kind"] == "approval"
     more: Json = {}
-    more["on"] = dice.choice(["success", "success", "error", *(["changes", "rejected"] if is_approval else [])])
+    more["on"] = dice.choice(
+        ["success", "success", "error", *(["changes", "rejected"] if is_approval else [])]
+    )
     if b <= a or dice.random() < 0.2:
         more["max_visits"] = dice.randint(1, 3)
     if dice.random() < 0.3:
@@ -122,8 +125,11 @@ class World:
     def any_act(self) -> None:
         acts = [self.work] * 6 + [self.wait, self.decide, self.decide, self.again, self.outside, self.inside]
         if self.play.state.started_at is None:
-            acts.append(lambda: self.play.say(RunStarted()))
+            acts.append(self.begin)
         self.dice.choice(acts)()
+
+    def begin(self) -> None:
+        self.play.say(RunStarted())
 
     def work(self) -> None:
         working = self.play.working()
@@ -169,16 +175,15 @@ class World:
     def outside(self) -> None:
         who = self.dice.choice(PEOPLE)
         key = f"k{self.dice.randrange(3)}"
-        fact = self.dice.choice(
-            [
-                PauseRequested(who=who),
-                ResumeRequested(who=who),
-                ResumeRequested(who=who),
-                Steered(key=key, text=f"{key} {self.dice.random()}", who=who),
-                Steered(key=key, text="again", who=who),
-                *([StopRequested(who=who)] if self.dice.random() < 0.15 else []),
-            ]
-        )
+        facts: list[Body] = [
+            PauseRequested(who=who),
+            ResumeRequested(who=who),
+            ResumeRequested(who=who),
+            Steered(key=key, text=f"{key} {self.dice.random()}", who=who),
+            Steered(key=key, text="again", who=who),
+            *([StopRequested(who=who)] if self.dice.random() < 0.15 else []),
+        ]
+        fact = self.dice.choice(facts)
         if self.dice.random() < 0.3:
             self.play.add(fact)
         else:
@@ -233,7 +238,10 @@ def check_each(play: Play) -> None:
         assert len({s.key for s in state.steered}) == len(state.steered)
         for step in state.steps:
             node = state.nodes[step.node]
-            at_work = node.status in ("working", "asking") and (node.visit, node.attempt) == (step.visit, step.attempt)
+            at_work = node.status in ("working", "asking") and (node.visit, node.attempt) == (
+                step.visit,
+                step.attempt,
+            )
             assert (step.ended_at is not None) or at_work
         if before is not None:
             check_pair(before, state)
@@ -259,7 +267,9 @@ def check_pair(before: RunState, after: RunState) -> None:
         assert replace(after, seq=0, approvals=late_free) == replace(before, seq=0, approvals=was_free)
 
 
-RUN_SETTINGS = st.sampled_from([RunSettings(), RunSettings(approvals="auto"), RunSettings(expires_after_s=50)])
+RUN_SETTINGS = st.sampled_from(
+    [RunSettings(), RunSettings(approvals="auto"), RunSettings(expires_after_s=50)]
+)
 SEEDS = st.integers(0, 2**32)
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 

@@ -82,8 +82,12 @@ def test_every_remark_is_either_merged_or_noted(body: str, edits: list[tuple[str
     assert answer.merged + len(answer.notes) == len(edits)
     if answer.merged == 0:
         assert answer.body == body
-    removed = sum(len(f) for i, (f, _) in enumerate(edits) if not any(f": {i} Proposed" in n for n in answer.notes))
-    added = sum(len(r) for i, (_, r) in enumerate(edits) if not any(f": {i} Proposed" in n for n in answer.notes))
+    removed = sum(
+        len(f) for i, (f, _) in enumerate(edits) if not any(f": {i} Proposed" in n for n in answer.notes)
+    )
+    added = sum(
+        len(r) for i, (_, r) in enumerate(edits) if not any(f": {i} Proposed" in n for n in answer.notes)
+    )
     assert len(answer.body) == len(body) - removed + added
 
 
@@ -122,7 +126,9 @@ def test_output_without_a_text_is_shown_as_json() -> None:
 def test_run_that_went_round_the_builder_shows_what_there_is() -> None:
     nodes = {"a": "agent", "b": "agent", "mend": {"kind": "error_handler"}}
     workflow = flow(nodes, "a > b", edge("b > mend", on="error"), answer={"draft": "b"})
-    play = Play(workflow).done("a", {"body": "half"}).fail("b").done("mend", {"handled": {"message": "broke"}})
+    play = (
+        Play(workflow).done("a", {"body": "half"}).fail("b").done("mend", {"handled": {"message": "broke"}})
+    )
     assert play.state.status == "completed"
     assert "broke" in answer_of(workflow, play.state).body
 

@@ -32,7 +32,11 @@ def test_shipped_workflow_has_no_problems() -> None:
         (flow({"a": "agent"}, start="b"), ("start",), "no node 'b'"),
         (flow({"a": "agent"}, "a > b"), ("edges", 0, "to"), "no node 'b'; nodes are a"),
         (flow({"a": "agent"}, "b > a"), ("edges", 0, "from"), "no node 'b'"),
-        (flow({"a": "agent", "d": "agent"}, "a > d"), ("nodes", "d", "agent"), "no agent 'd'; agents are a, b"),
+        (
+            flow({"a": "agent", "d": "agent"}, "a > d"),
+            ("nodes", "d", "agent"),
+            "no agent 'd'; agents are a, b",
+        ),
         (
             flow({"a": "agent", "h": {"kind": "error_handler", "agent": "x"}}, edge("a > h", on="error")),
             ("nodes", "h", "agent"),
@@ -51,11 +55,31 @@ def test_shipped_workflow_has_no_problems() -> None:
             ("edges", 0, "when"),
             "unknown name 'bilder'; known are a, b, inputs, policies, visits",
         ),
-        (flow({"a": "agent", "b": "agent"}, edge("a > b", when="a.x <")), ("edges", 0, "when"), "not an expression"),
-        (flow({"a": "agent", "b": "agent"}, edge("a > b", when="")), ("edges", 0, "when"), "not an expression"),
-        (flow({"a": "agent", "b": "agent"}, edge("a > b", when="a.__class__")), ("edges", 0, "when"), "begin with _"),
-        (flow({"a": "agent", "b": "agent"}, edge("a > b", on="changes")), ("edges", 0, "on"), "only an approval node"),
-        (flow({"a": "agent", "b": "agent"}, edge("a > b", on="rejected")), ("edges", 0, "on"), "of kind 'agent'"),
+        (
+            flow({"a": "agent", "b": "agent"}, edge("a > b", when="a.x <")),
+            ("edges", 0, "when"),
+            "not an expression",
+        ),
+        (
+            flow({"a": "agent", "b": "agent"}, edge("a > b", when="")),
+            ("edges", 0, "when"),
+            "not an expression",
+        ),
+        (
+            flow({"a": "agent", "b": "agent"}, edge("a > b", when="a.__class__")),
+            ("edges", 0, "when"),
+            "begin with _",
+        ),
+        (
+            flow({"a": "agent", "b": "agent"}, edge("a > b", on="changes")),
+            ("edges", 0, "on"),
+            "only an approval node",
+        ),
+        (
+            flow({"a": "agent", "b": "agent"}, edge("a > b", on="rejected")),
+            ("edges", 0, "on"),
+            "of kind 'agent'",
+        ),
     ],
 )
 def test_a_flaw_names_its_place_and_its_remedy(workflow: Workflow, path: tuple[Any, ...], words: str) -> None:
@@ -97,8 +121,16 @@ def test_a_loop_behind_a_limited_loop_is_still_found() -> None:
         {"name": "x", "nodes": {"a": {"kind": "approval"}}},
         {"name": "x", "nodes": {"a": {"kind": "agent", "agent": "a", "timeout": 0}}},
         {"name": "x", "nodes": {"a": {"kind": "agent", "agent": "a", "retry": {"max_retries": 99}}}},
-        {"name": "x", "nodes": {"a": {"kind": "decision"}}, "edges": [{"from": "a", "to": "a", "max_visits": 0}]},
-        {"name": "x", "nodes": {"a": {"kind": "decision"}}, "edges": [{"from": "a", "to": "a", "on": "sometimes"}]},
+        {
+            "name": "x",
+            "nodes": {"a": {"kind": "decision"}},
+            "edges": [{"from": "a", "to": "a", "max_visits": 0}],
+        },
+        {
+            "name": "x",
+            "nodes": {"a": {"kind": "decision"}},
+            "edges": [{"from": "a", "to": "a", "on": "sometimes"}],
+        },
         {"name": "x", "nodes": {"a": {"kind": "decision"}}, "policies": {"max_steps": 0}},
         {"name": "x", "nodes": {"a": {"kind": "decision"}}, "policies": {"min_score": float("nan")}},
     ],
@@ -135,7 +167,10 @@ def test_a_graph_without_problems_has_no_endless_walk(size: int, seed: int) -> N
     dice = random.Random(seed)
     names = [f"n{i}" for i in range(size)]
     edges = [
-        edge(f"{dice.choice(names)} > {dice.choice(names)}", **({"max_visits": 2} if dice.random() < 0.4 else {}))
+        edge(
+            f"{dice.choice(names)} > {dice.choice(names)}",
+            **({"max_visits": 2} if dice.random() < 0.4 else {}),
+        )
         for _ in range(dice.randint(0, 9))
     ]
     workflow = flow(dict.fromkeys(names, "decision"), *edges)
