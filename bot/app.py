@@ -103,7 +103,7 @@ async def open_core(
     models = _models(settings)
     try:
         by_platform = {a.platform: a for a in adapters}
-        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform)
+        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform, own)
         async with _tasks(core, execute=execute, own=own):
             yield core
     finally:
@@ -149,6 +149,7 @@ def _assemble(
     specs: list[AgentSpec],
     workflows: dict[str, Workflow],
     adapters: dict[str, ChatAdapter],
+    own: str | None,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
     agents = AgentRegistry(
@@ -181,7 +182,7 @@ def _assemble(
         permissions=permissions,
         commands=commands,
         inbound=inbound,
-        outbox=Outbox(store, bus, adapters, engine.workflow, titles),
+        outbox=Outbox(store, bus, adapters, engine.workflow, titles, own),
         workflows=workflows,
         defaults=defaults,
         adapters=adapters,

@@ -13,7 +13,8 @@ import click
 from bot.app import Core, open_core
 from bot.cli import common, given
 from bot.cli_core import all_runs
-from bot.cli_settings import log_to_stderr, settings_of
+from bot.cli_settings import settings_of
+from bot.logs import configure_logging
 from orchestrator.events import ENDED
 
 LOOKED_AT = 100  # newest runs that the figures are taken from
@@ -53,7 +54,7 @@ def agents(context: click.Context, as_json: bool) -> None:
       quartet agents --json
     """
     settings = settings_of(context)
-    log_to_stderr("DEBUG" if given(context).debug else "ERROR")
+    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
 
     async def look() -> list[dict[str, Any]]:
         async with open_core(settings, execute=False) as core:

@@ -74,11 +74,12 @@ def ask(
     except AttachmentRefused as error:
         raise click.BadParameter(str(error), context, param_hint="--file") from None
 
-    from bot.cli_settings import log_to_stderr, settings_of
+    from bot.cli_settings import settings_of
     from bot.cli_turn import Asked, take_turn
+    from bot.logs import configure_logging
 
     settings = settings_of(context)
-    log_to_stderr("DEBUG" if given(context).debug else "ERROR")
+    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
     policy = "yes" if yes else "no" if no_input else "prompt"
     asked = Asked(words, attached, workflow, facts, conversation, policy, as_json)
     sys.exit(asyncio.run(take_turn(settings, asked)))

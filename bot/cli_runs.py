@@ -14,8 +14,9 @@ from adapters.terminal.clean import clean
 from bot.app import Core, open_core
 from bot.cli import common, given
 from bot.cli_core import all_runs, find_run, me
-from bot.cli_settings import local_time, log_to_stderr, settings_of
+from bot.cli_settings import local_time, settings_of
 from bot.cli_timeline import describe, usage_text
+from bot.logs import configure_logging
 from orchestrator.events import ENDED, RunStatus
 from orchestrator.ports import RunRow
 
@@ -183,7 +184,7 @@ def _control(
 def _with_core(context: click.Context, work: Callable[[Core], Awaitable[Any]]) -> Any:
     """Open the database without executing anything, and do the work."""
     settings = settings_of(context)
-    log_to_stderr("DEBUG" if given(context).debug else "ERROR")
+    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
 
     async def run() -> Any:
         async with open_core(settings, execute=False) as core:

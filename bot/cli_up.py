@@ -28,10 +28,11 @@ def up(context: click.Context, host: str | None, port: int | None) -> None:
       quartet up --port 9000
       quartet --config team.yaml up
     """
-    from bot.cli_settings import log_to_stderr, settings_of
+    from bot.cli_settings import settings_of
+    from bot.logs import configure_logging
 
     settings = settings_of(context)
-    log_to_stderr("DEBUG" if given(context).debug or settings.debug else settings.log_level)
+    configure_logging(settings, "DEBUG" if given(context).debug or settings.debug else settings.log_level)
     from bot.serving import serve
 
     asyncio.run(serve(settings, host=host, port=port))

@@ -20,9 +20,14 @@ MASK = "••••"
 SHORTEST = 6  # characters; masking less would blacken ordinary words
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send everything to stderr: readable on a terminal, JSON lines elsewhere."""
-    level = logging.getLevelNamesMapping()[settings.log_level]
+def configure_logging(settings: Settings, level_name: str | None = None) -> None:
+    """Send everything to stderr, so that stdout holds answers only: readable on a terminal, else JSON lines.
+
+    Args:
+        settings: whose secrets are masked.
+        level_name: the lowest level that is written, e.g. `WARNING`; None: that of the settings.
+    """
+    level = logging.getLevelNamesMapping()[level_name or settings.log_level]
     tty = sys.stderr.isatty()
     plain = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)

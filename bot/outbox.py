@@ -87,6 +87,7 @@ class Outbox:
         adapters: by platform; conversations of other platforms are not ours.
         workflow: digest → definition.
         titles: agent name → what people call it.
+        own: set: only this conversation is ours; others belong to other processes.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Outbox:
         adapters: Mapping[str, ChatAdapter],
         workflow: Callable[[str], Awaitable[Workflow]],
         titles: Mapping[str, str],
+        own: str | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
         self._adapters = adapters
         self._workflow = workflow
         self._titles = titles
+        self._own = own
         self._lanes: dict[str, _Lane] = {}
         self._states: OrderedDict[RunId, RunState] = OrderedDict()
         self._conversations: dict[RunId, str] = {}
@@ -150,7 +153,7 @@ class Outbox:
                 return
             conversation = self._conversations[run_id] = row.conversation_id
         platform = conversation.split(":", 1)[0]
-        if platform not in self._adapters:
+        if platform not in self._adapters or self._own not in (None, conversation):
             self._conversations.pop(run_id, None)
             if platform in get_args(Platform):
                 self._foreign.add(run_id)

@@ -169,8 +169,8 @@ def _row(state: RunState, name: str, title: str, node: NodeState | None, doing: 
     if row_state == "failed" and node.problem is None:
         row_state = "skipped"  # ended with the run, not by itself
     notes: list[str] = []
-    if row_state == "working":
-        notes.append(doing or "working")
+    if row_state == "working" and doing:
+        notes.append(doing)
     if node.visit > 1:
         notes.append(f"round {node.visit}")
     if node.attempt > 1:

@@ -25,7 +25,6 @@ from bot.api import core as api_core
 from bot.api.access import Access
 from bot.api.app import create_api, mount
 from bot.app import Core, channel_defaults, open_core
-from bot.logs import configure_logging
 from config.errors import ConfigError, ConfigProblem
 from config.settings import Settings
 
@@ -42,7 +41,6 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
         StoreFailed: the database cannot be used.
     """
     settings = settings.with_address(host, port)
-    configure_logging(settings)
     await asyncio.to_thread(settings.home.mkdir, parents=True, exist_ok=True)
     with _alone(settings.home), _listen(settings) as sock:
         view = api_core.Core(policy=channel_defaults(settings))

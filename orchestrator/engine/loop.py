@@ -292,6 +292,9 @@ class Journey:
         if self._exchanges is None:
             row = await self.engine.store.run(self.run_id)
             before = row.position if row else 0
+            if before <= 1:  # nothing was said before
+                self._exchanges = ()
+                return ()
             lines = await self.engine.store.exchanges(
                 created.conversation_id, before=before, limit=self.engine.exchanges
             )

@@ -6,7 +6,7 @@ turns each into events. Nothing here performs anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -178,13 +178,16 @@ def _after(workflow: Workflow, state: RunState, ended: Finished) -> Move | None:
     return None
 
 
-def _edge(workflow: Workflow, state: RunState, node: str, outcome: str) -> Edge | None:
-    """The first outgoing edge that fits; None: the branch ends here."""
+def _edge(
+    workflow: Workflow, state: RunState, node: str, outcome: str, taking: Collection[str] = ()
+) -> Edge | None:
+    """The first outgoing edge that fits; None: the branch ends here. `taking`: edges on the way right now."""
     names: dict[str, Any] | None = None
     for edge in workflow.outgoing.get(node, ()):
         if edge.on != outcome:
             continue
-        if edge.max_visits is not None and state.edges.get(edge.key, 0) >= edge.max_visits:
+        taken = state.edges.get(edge.key, 0) + (edge.key in taking)
+        if edge.max_visits is not None and taken >= edge.max_visits:
             continue
         if edge.when is None:
             return edge
@@ -200,7 +203,8 @@ def _enter(workflow: Workflow, state: RunState, name: str, after: tuple[str, ...
     visit = before.visit + 1 if before else 1
     if isinstance(node, DecisionNode):
         try:
-            edge = _edge(workflow, state, name, "success")
+            # A decision that leads to itself chooses while the edge to it is still to be counted.
+            edge = _edge(workflow, state, name, "success", [f"{source}>{name}" for source in after])
         except expressions.ExpressionError as error:
             return _failed(f"node {name!r}: {error}")
         return Branch(

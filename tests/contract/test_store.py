@@ -412,6 +412,7 @@ class TestWaking:
         await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
         await store.append(run_id, [decided(run_id)], epoch=None)
         await store.append(run_id, [done()], epoch=epoch, status="waiting")  # wherever the log stands
+        assert await store.to_wake() == [run_id]
         await store.release(run_id, epoch, seen=3)
         assert await store.to_wake() == [run_id]
 

@@ -102,6 +102,7 @@ class TestApprovals:
         assert await store.approval(row.asked.approval_id) == row
         await store.append(run_id, [resolved(run_id)], epoch=None)
         assert (await store.waiting()).items == ()
+        assert await store.due(until=LATER) == []
         found = await store.approval(row.asked.approval_id)
         assert found is not None
         assert found.resolved == resolved(run_id)

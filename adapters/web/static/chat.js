@@ -38,8 +38,9 @@ function place(html) {
 }
 
 function notice(html) {
-  const fresh = element(html), old = $(fresh.id);
+  const fresh = element(html), old = $(fresh.id), follow = atEnd();
   if (old) old.replaceWith(fresh); else $("notices").append(fresh);
+  if (follow) toEnd();
 }
 
 // On a wide screen the conversation scrolls, on a phone the whole page does.

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from adapters.contract import (
     Card,
+    CardId,
     FactsPart,
     FilePart,
     MarkdownPart,

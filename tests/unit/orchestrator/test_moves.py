@@ -398,6 +398,13 @@ def test_no_step_begins_when_the_model_calls_are_used_up() -> None:
     assert "policies.max_model_calls" in problem.message
 
 
+def test_decision_that_leads_to_itself_keeps_the_limit_of_its_edge() -> None:
+    workflow = flow({"a": "agent", "d": "decision"}, "a > d", edge("d > d", max_visits=2))
+    play = Play(workflow).done("a", {})
+    assert play.state.edges["d>d"] == 2
+    assert play.state.status == "completed"
+
+
 # ── small things ─────────────────────────────────────────────────────────────────────────────
 
 
