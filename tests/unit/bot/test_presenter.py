@@ -127,7 +127,7 @@ def test_working_agent_says_what_it_does_and_since_when() -> None:
     assert (row.state, row.doing) == ("working", "searching for tea")
     assert row.since == play.now
     assert row.seconds is None
-    assert rows(play)["Researcher"].doing == "working"
+    assert rows(play)["Researcher"].doing == ""  # its state says that it works
     assert [r.state for r in rows(play).values()] == ["working", "waiting", "waiting", "waiting"]
     assert actions(card(play, "status")) == ["pause", "stop"]
 
@@ -153,7 +153,7 @@ def test_unknown_price_is_not_zero() -> None:
 
 def test_second_round_and_retries_are_named() -> None:
     play = Play().to_building().done("builder", draft()).done("reviewer", review(3))
-    assert rows(play)["Builder"].doing == "working, round 2"
+    assert rows(play)["Builder"].doing == "round 2"
 
 
 def test_waiting_paused_and_resumed_run_say_so() -> None:

@@ -1,0 +1,145 @@
+"""What the pages tell people to type works: README, docs and the shipped knowledge folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.contract import Command, ConversationRef, Person
+from bot.app import open_core
+from config.load import load_settings
+from tests.journey.bot_process import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "knowledge").glob("*.md")),
+]
+# Run by tests of their own: what serves (bot_process), what sets up (test_house and CI), HTTP (test_api).
+ELSEWHERE = re.compile(r"make |git |curl |quartet up|.*quartet worker")
+STANDS_FOR = {
+    "ID": "RUN",
+    "FILE": "config/workflows/quartet.yaml",
+    "NAME": "quartet",
+    "WORKFLOW": "quartet",
+    "TEXT": "hello",
+}
+
+
+def shell_lines() -> list[tuple[str, str]]:
+    """Lines of shell blocks and quoted `quartet …` commands, with their page."""
+    found: list[tuple[str, str]] = []
+    for page in PAGES:
+        text = page.read_text()
+        blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.S | re.M)
+        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+        lines += re.findall(r"`(quartet [^`\n]*)`", text)
+        found += [(page.name, line.strip()) for line in lines if not line.lstrip().startswith("#")]
+    return found
+
+
+def chat_words() -> list[tuple[str, str]]:
+    return [
+        (page.name, words)
+        for page in PAGES
+        for words in re.findall(r"`/quartet ([^`\n]*)`", page.read_text())
+    ]
+
+
+def quartet(home: Path, words: list[str], **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *words],
+        cwd=ROOT,
+        env={
+            **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME")},
+            "QUARTET_HOME": str(home),
+            **env,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home with one ended run in it, and the run's id."""
+    home = tmp_path_factory.mktemp("home")
+    answered = quartet(home, ["ask", "--yes", "How do approvals work?"])
+    assert answered.returncode == 0, answered.stderr
+    listed = quartet(home, ["runs"])
+    run = re.search(r"\br[a-z0-9]{12}\b", listed.stdout)
+    assert run is not None, listed.stdout
+    return home, run[0]
+
+
+@pytest.mark.timeout(300)
+def test_every_quartet_command_in_the_pages_works(asked: tuple[Path, str]) -> None:
+    home, run_id = asked
+    tried: set[str] = set()
+    for page, line in shell_lines():
+        line = line.removeprefix("$ ").removeprefix(".venv/bin/")
+        if ELSEWHERE.match(line) or line in tried:
+            continue
+        tried.add(line)
+        assert line.startswith("quartet"), f"{page}: {line!r} is run by no test"
+        words = [STANDS_FOR.get(w, w).replace("RUN", run_id) for w in shlex.split(line)[1:]]
+        if words[:1] == ["ask"] and not any(not w.startswith("-") and w != "quartet" for w in words[1:]):
+            words.append("hello")
+        done = quartet(home, words)
+        # An ended run cannot be stopped, paused or resumed: the command says so, and is a command.
+        controls = words[:1] == ["runs"] and words[1:2] and words[1] in ("stop", "pause", "resume")
+        no_input = words[:1] == ["ask"] and "--yes" not in words
+        assert done.returncode in ((0, 3) if no_input else (0, 1) if controls else (0,)), (
+            page,
+            line,
+            done.stderr,
+        )
+        assert "Traceback" not in done.stderr
+        if controls:
+            assert "ended" in done.stderr, (page, line, done.stderr)
+    assert len(tried) >= 10
+
+
+@pytest.mark.parametrize(("page", "line"), [(p, t) for p, t in shell_lines() if t.startswith("make ")])
+def test_every_make_command_in_the_pages_is_one(page: str, line: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", *shlex.split(line)[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, (page, line, done.stderr)
+
+
+async def test_every_word_after_quartet_in_the_pages_is_known(tmp_path: Path) -> None:
+    settings = load_settings(env={"QUARTET_HOME": str(tmp_path)}, env_file=None)
+    conversation = ConversationRef(platform="web", workspace="local", channel="general", thread="c1")
+    person = Person(platform="web", id="ada", name="Ada", is_admin=True)
+    words = chat_words()
+    assert len(words) >= 8
+    async with open_core(settings) as core, asyncio.timeout(30):
+        for i, (page, text) in enumerate(words):
+            text = (
+                text.replace("KEY=VALUE", "busy=queue")
+                .replace("WORKFLOW TEXT", "quartet hello")
+                .replace("TEXT", "hello")
+            )
+            command = Command(
+                key=f"k{i}", conversation=conversation, person=person, text=text, at=datetime.now(UTC)
+            )
+            receipt = await core.inbound.command(command)
+            assert "There is no command" not in receipt.text, (page, text)
+            assert "is not a setting" not in receipt.text, (page, text)
