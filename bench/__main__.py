@@ -60,8 +60,9 @@ def main() -> int:
         epilog=f"measurements:\n{listed}\n  all        {', '.join(ALL)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHES, "all"], default=["all"])
-    names: list[str] = parser.parse_args().names
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BENCHES, "all"], default="all")
+    given: list[str] | str = parser.parse_args().names
+    names = [given] if isinstance(given, str) else given
     figures: list[Figure] = []
     for name in ALL if "all" in names else names:
         text, measure = BENCHES[name]

@@ -1,26 +1,28 @@
 """Quartet beside LangGraph and a bare journal: rounds in turn, medians, both ratios.
 
-Taken in turn, so that what else the machine does hits all alike. The ratios count; runs per
+Taken in turn, so that what else the machine does hits all alike, and each in a process of its own,
+so that none pays for the modules and the garbage of another. The ratios count; runs per
 second depend on the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import statistics
+import subprocess
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench import engine_steps, journal, langgraph_steps
 from bench.report import Figure
 
 ROUNDS = 5
-Measure = Callable[[Path, int], Awaitable[float]]
-PEERS: dict[str, tuple[Measure, int]] = {  # name → measurement, runs in a round
-    "journal": (journal.runs_per_second, 1000),
-    "engine": (engine_steps.runs_per_second, 1000),
-    "langgraph": (langgraph_steps.runs_per_second, 100),
+PEERS: dict[str, tuple[str, int]] = {  # name → module, runs in a round
+    "journal": ("bench.journal", 1000),
+    "engine": ("bench.engine_steps", 1000),
+    "langgraph": ("bench.langgraph_steps", 100),
 }
 
 
@@ -29,7 +31,7 @@ def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         for name, values in found.items():
-            values.append(_once(*PEERS[name]))
+            values.append(_once(name, PEERS[name][1]))
         shown = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in found.items())
         print(f"  round {number + 1} of {rounds}, runs/s: {shown}", flush=True)
     medians = {name: statistics.median(values) for name, values in found.items()}
@@ -43,10 +45,17 @@ def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
     return figures
 
 
-def _once(measurement: Measure, runs: int) -> float:
+def _once(name: str, runs: int) -> float:
+    command = [sys.executable, "-m", "bench.side_by_side", name, str(runs)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def _main(name: str, runs: int) -> None:
+    measure = importlib.import_module(PEERS[name][0]).runs_per_second
     with tempfile.TemporaryDirectory(prefix="quartet-bench-") as folder:
-        return asyncio.run(_measured(measurement, Path(folder), runs))
+        print(asyncio.run(measure(Path(folder), runs)))
 
 
-async def _measured(measurement: Measure, folder: Path, runs: int) -> float:
-    return await measurement(folder, runs)
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]))

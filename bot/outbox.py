@@ -139,7 +139,13 @@ class Outbox:
     async def _sweep(self) -> None:
         """Notice runs whose log went on without news: other processes, the time before a restart."""
         while True:
-            for run_id in set(await self._store.undelivered()) - self._foreign:
+            try:
+                left = await self._store.undelivered()
+            except OrchestratorError as error:
+                # A full disk passes; the bot must not.
+                log.warning("the database fails", action="outbox_sweep_failed", error=str(error))
+                left = []
+            for run_id in set(left) - self._foreign:
                 self._news.put_nowait(News(run_id, 0))
             await asyncio.sleep(SWEEP_S)
 
@@ -307,7 +313,7 @@ class Outbox:
         """Edit the status card, but return as soon as something new wants to be shown."""
         task = lane.progress.get(run_id)
         if task is None:
-            edit = self._try_edit(lane, adapter, card, shown)
+            edit = self._try_edit(lane, adapter, run_id, card, shown)
             task = lane.progress[run_id] = group.create_task(edit, name=f"outbox edit:{run_id}")
         news = asyncio.create_task(lane.marked.wait())
         try:
@@ -318,7 +324,6 @@ class Outbox:
             lane.dirty[run_id] = None
             return
         del lane.progress[run_id]
-        self._edited[run_id] = time.monotonic()
         error = task.result()
         if error is not None:
             raise error
@@ -327,10 +332,14 @@ class Outbox:
             lane.dirty[run_id] = None
 
     async def _try_edit(
-        self, lane: _Lane, adapter: ChatAdapter, card: Card, shown: dict[str, Delivery]
+        self, lane: _Lane, adapter: ChatAdapter, run_id: RunId, card: Card, shown: dict[str, Delivery]
     ) -> AdapterError | None:
         try:
-            await self._edit(adapter, card, shown[card.id], shown)
+            try:
+                await self._edit(adapter, card, shown[card.id], shown)
+            finally:
+                # Here, not where the edit is looked at: by then nobody may look any more.
+                self._edited[run_id] = time.monotonic()
         except RateLimited as error:
             lane.closed_until = time.monotonic() + error.retry_after_s
             return error

@@ -143,6 +143,8 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
 
 def _limit(workflow: Workflow, state: RunState, found: list[Move]) -> Finish | None:
     """The end of a run that would begin more than its workflow allows. What works may end."""
+    if not found:
+        return None
     policies = workflow.policies
     starting = sum(isinstance(m, Start | Ask) for m in found)
     if starting and len(state.steps) + starting > policies.max_steps:
