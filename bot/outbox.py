@@ -339,7 +339,8 @@ class Outbox:
                 await self._edit(adapter, card, shown[card.id], shown)
             finally:
                 # Here, not where the edit is looked at: by then nobody may look any more.
-                self._edited[run_id] = time.monotonic()
+                if run_id in self._shown:  # else it is forgotten already
+                    self._edited[run_id] = time.monotonic()
         except RateLimited as error:
             lane.closed_until = time.monotonic() + error.retry_after_s
             return error

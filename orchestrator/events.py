@@ -8,9 +8,8 @@ change what an old body means. Facts from outside (`DecisionGiven`, `Steered`, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, NewType
+from typing import Annotated, Any, Literal, NamedTuple, NewType
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -411,8 +410,7 @@ Body = Annotated[
 body_adapter: TypeAdapter[Body] = TypeAdapter(Body)
 
 
-@dataclass(frozen=True, slots=True)
-class RunEvent:
+class RunEvent(NamedTuple):
     """One fact with its place in the log."""
 
     run_id: RunId

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
+
+
+_WORKED_ON = (AgentNode, ErrorHandlerNode)
 
 
 class Engine:
@@ -99,7 +103,9 @@ class Journey:
         self._workflow: Workflow | None = None
         self._tasks: dict[str, asyncio.Task[tuple[Body, ...]]] = {}
         self._writing = asyncio.Lock()  # the run's one writer in this process
-        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done: look again
+        self._loop = asyncio.get_running_loop()
+        self._news: asyncio.Future[None] = self._loop.create_future()  # done: look again
+        self._timer: asyncio.TimerHandle | None = None
         self._deaf: Callable[[], None] = engine.bus.listen(self._hear, run_id)
         self._exchanges: tuple[Line, ...] | None = None
 
@@ -127,6 +133,8 @@ class Journey:
     async def close(self) -> None:
         """End what still works; what it did is lost unless it was recorded."""
         self._deaf()
+        if self._timer is not None:
+            self._timer.cancel()
         await self._cancel(dict(self._tasks))
 
     async def drive(self) -> None:
@@ -238,9 +246,8 @@ class Journey:
         """One attempt of one node; every way to end but cancellation becomes a fact."""
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(node.timeout):
-                output = await self._output(name, node, visit, attempt)
-        except TimeoutError:
+            output = await self._within(node.timeout, self._output(name, node, visit, attempt))
+        except _TooLong:
             problem = Problem(kind="timeout", message=f"{name} took longer than {node.timeout:g} s")
             return (self._failure(name, node, visit, attempt, problem, True, begun),)
         except StepError as error:
@@ -258,8 +265,21 @@ class Journey:
         seconds = time.monotonic() - begun
         return (StepEnded(node=name, visit=visit, attempt=attempt, output=output, seconds=round(seconds, 3)),)
 
+    async def _within(self, seconds: float | None, work: Coroutine[Any, Any, Json]) -> Json:
+        """The result of `work`; `_TooLong` only for our own limit, not for what times out inside."""
+        if seconds is None:
+            return await work
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if limit.expired():
+                raise _TooLong from None
+            raise
+
     async def _output(self, name: str, node: Node, visit: int, attempt: int) -> Json:
-        agent = node.agent if isinstance(node, AgentNode | ErrorHandlerNode) else None
+        agent = node.agent if isinstance(node, _WORKED_ON) else None
         if agent is None:
             return {"handled": _problem_before(self.state, name)}
         return await self.engine.agents.run(await self._input(name, agent, visit, attempt), _Sink(self, name))
@@ -317,13 +337,9 @@ class Journey:
 
     async def _wait(self) -> list[Body]:
         """Wait until a step ends, a fact arrives or something is due. Returns the ended steps' facts."""
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._patience(), self._look)
-        try:
-            await self._news
-        finally:
-            timer.cancel()
-        self._news = loop.create_future()
+        self._set_timer()
+        await self._news
+        self._news = self._loop.create_future()
         results: list[Body] = []
         for name, task in list(self._tasks.items()):
             if task.done():
@@ -335,6 +351,19 @@ class Journey:
                 async with self._writing:
                     await self._catch_up()
         return results
+
+    def _set_timer(self) -> None:
+        """Look again in time. One timer serves many waits: to set one for each step is dear."""
+        at = self._loop.time() + self._patience()
+        if self._timer is not None and self._timer.when() > at:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._look()
 
     def _patience(self) -> float:
         at = next_time(self.state)
@@ -360,6 +389,10 @@ class Journey:
             appended = await self.engine.store.append(self.run_id, bodies, epoch=self.epoch)
             await self._absorb(appended.events)
         self.engine.bus.publish(News(self.run_id, self.state.seq))
+
+
+class _TooLong(Exception):
+    """A step took longer than its node allows."""
 
 
 class _Sink:

@@ -7,9 +7,8 @@ turns each into events. Nothing here performs anything.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from orchestrator import expressions
 from orchestrator.engine.state import Approval, Finished, NodeState, RunState
@@ -17,8 +16,7 @@ from orchestrator.events import Problem
 from orchestrator.workflow import ApprovalNode, DecisionNode, Edge, Workflow
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Begin a node's work, or its next attempt."""
 
     node: str
@@ -27,8 +25,7 @@ class Start:
     after: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Put a question to people (or answer it by policy)."""
 
     node: str
@@ -36,8 +33,7 @@ class Ask:
     after: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """Let a decision node choose."""
 
     node: str
@@ -47,23 +43,20 @@ class Branch:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(NamedTuple):
     """Take note of a decision, or that time ran out."""
 
     approval: Approval
     expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SetPaused:
+class SetPaused(NamedTuple):
     """Start no new steps, or start them again."""
 
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """End the run."""
 
     status: Literal["completed", "failed", "rejected", "stopped", "expired"]
