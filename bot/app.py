@@ -46,6 +46,8 @@ from orchestrator.workflow import Workflow
 
 log = structlog.get_logger(__name__)
 
+ADVANCED_AT_ONCE = 1_000  # runs that are looked after; how many agents work at once is a setting
+
 
 class SystemClock:
     """The machine's clock, which is the database's as long as both are on one machine."""
@@ -87,7 +89,7 @@ async def open_core(
         settings: validated.
         adapters: chat platforms to connect; started last, stopped first.
         execute: run agents and send cards here; False: only look and append facts.
-        own: with a conversation's key, only runs of this conversation are executed here: a second
+        own: with a turn's inbox key, only the run of this turn is executed and shown here: a second
             process beside the server minds its own.
 
     Raises:
@@ -97,7 +99,6 @@ async def open_core(
     specs = read_agents(settings)
     workflows = read_workflows(settings, (s.name for s in specs))
     home = settings.home
-    await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
     store = await SqliteStore.open(home / "quartet.db", owners_dir=home / "owners")
     knowledge = KnowledgeIndex(settings.knowledge_dir, home / "knowledge.db")
     models = _models(settings)
@@ -118,10 +119,8 @@ async def _tasks(core: Core, *, execute: bool, own: str | None) -> AsyncGenerato
     """The core's tasks and adapters, as long as the context lasts."""
 
     async def advance(run_id: RunId) -> None:
-        if own is not None:
-            row = await core.store.run(run_id)
-            if row is None or row.conversation_id != own:
-                return
+        if own is not None and await core.store.known(own) != run_id:
+            return
         await core.engine.advance(run_id)
 
     async with contextlib.AsyncExitStack() as stack:
@@ -158,8 +157,17 @@ def _assemble(
         models=models,
         default_model=settings.model_for("") or RULES,
     )
-    scheduler = LocalScheduler(store, clock=clock, concurrency=settings.workers)
-    engine = Engine(store, scheduler, agents, bus, clock, exchanges=settings.chat.exchanges)
+    # Agents have slots; deciding and stopping have not, so that no run waits for another's model.
+    scheduler = LocalScheduler(store, clock=clock, concurrency=max(ADVANCED_AT_ONCE, settings.workers))
+    engine = Engine(
+        store,
+        scheduler,
+        agents,
+        bus,
+        clock,
+        exchanges=settings.chat.exchanges,
+        steps_at_once=settings.workers,
+    )
     service = Service(store, scheduler, agents, workflows, bus, settings.engine)
     permissions = Permissions(clock)
     defaults = channel_defaults(settings)

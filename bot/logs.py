@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -29,21 +29,26 @@ def configure_logging(settings: Settings, level_name: str | None = None) -> None
     """
     level = logging.getLevelNamesMapping()[level_name or settings.log_level]
     tty = sys.stderr.isatty()
+    render: Any
+    masked = Masked(secrets_of(settings))
+    if tty:
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    else:
+        render = structlog.processors.JSONRenderer(ensure_ascii=False)
     plain = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if tty
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+
+    def rendered(logger: Any, method: str, event: Any) -> str:
+        return masked.mask(render(logger, method, event))
+
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *([] if tty else [plain]),
-        Masked(secrets_of(settings)),
-        renderer,
+        # Masked last, as text: whatever a field or a traceback holds has become text by then.
+        rendered,
     ]
     structlog.configure(
         processors=processors,
@@ -54,7 +59,7 @@ def configure_logging(settings: Settings, level_name: str | None = None) -> None
     # Libraries: warnings and worse only, and never their request lines, which may hold addresses with keys.
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_LibraryMask(secrets_of(settings)))
+        handler.setFormatter(_MaskedFormatter(masked))
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -77,38 +82,24 @@ def _collect(value: object, found: set[str]) -> None:
 
 
 class Masked:
-    """A structlog processor that masks secrets in every field."""
+    """Replaces secrets in text."""
 
     def __init__(self, secrets: tuple[str, ...]) -> None:
         self._secrets = secrets
 
-    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Mask in place."""
-        for key, value in event.items():
-            event[key] = self.mask(value)
-        return event
-
-    def mask(self, value: Any) -> Any:
-        """The value without secrets, however deep."""
-        if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, MASK)
-            return value
-        if isinstance(value, Mapping):
-            return {k: self.mask(v) for k, v in cast("Mapping[Any, Any]", value).items()}
-        if isinstance(value, list | tuple):
-            return [self.mask(v) for v in cast("Iterable[Any]", value)]
-        return value
+    def mask(self, text: str) -> str:
+        """The text without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
 
-class _LibraryMask(logging.Filter):
-    """The same for what libraries log by the standard library."""
+class _MaskedFormatter(logging.Formatter):
+    """What libraries log by the standard library, tracebacks included."""
 
-    def __init__(self, secrets: tuple[str, ...]) -> None:
-        super().__init__()
-        self._masked = Masked(secrets)
+    def __init__(self, masked: Masked) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+        self._masked = masked
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self._masked.mask(record.getMessage())
-        record.args = ()
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        return self._masked.mask(super().format(record))

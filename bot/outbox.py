@@ -41,6 +41,7 @@ from orchestrator.workflow import Workflow
 
 log = structlog.get_logger(__name__)
 
+KEPT_CONVERSATIONS = 10_000
 KEPT_STATES = 64  # folds kept in memory; others are folded again when their run goes on
 BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between tries when a platform is down
 SWEEP_S = 2.0  # runs that another process advanced are noticed within this time
@@ -87,7 +88,7 @@ class Outbox:
         adapters: by platform; conversations of other platforms are not ours.
         workflow: digest → definition.
         titles: agent name → what people call it.
-        own: set: only this conversation is ours; others belong to other processes.
+        own: set: only the run of the turn with this inbox key is ours; others belong to other processes.
     """
 
     def __init__(
@@ -107,12 +108,11 @@ class Outbox:
         self._own = own
         self._lanes: dict[str, _Lane] = {}
         self._states: OrderedDict[RunId, RunState] = OrderedDict()
-        self._conversations: dict[RunId, str] = {}
+        self._conversations: dict[RunId, str | None] = {}  # None: not shown here
         self._doing: dict[RunId, dict[str, str]] = {}
         self._shown: dict[RunId, dict[str, Delivery]] = {}
         self._edited: dict[RunId, float] = {}  # monotonic seconds of the last progress edit
         self._news: asyncio.Queue[News] = asyncio.Queue()
-        self._foreign: set[RunId] = set()  # shown by another process, or by nobody
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -122,9 +122,11 @@ class Outbox:
                 group.create_task(self._sweep())
                 while True:
                     news = await self._news.get()
-                    if news.doing:
-                        self._doing.setdefault(news.run_id, {}).update(news.doing)
-                    await self._mark(group, news.run_id)
+                    try:
+                        await self._mark(group, news)
+                    except OrchestratorError as error:
+                        # The sweep comes back to it; a failing database must not end the bot.
+                        log.warning("the database fails", action="outbox_news_failed", error=str(error))
         finally:
             deaf()
 
@@ -141,31 +143,24 @@ class Outbox:
         while True:
             try:
                 left = await self._store.undelivered()
+                for run_id in left:
+                    await self._shown_nowhere(run_id)
             except OrchestratorError as error:
                 # A full disk passes; the bot must not.
                 log.warning("the database fails", action="outbox_sweep_failed", error=str(error))
                 left = []
-            for run_id in set(left) - self._foreign:
-                self._news.put_nowait(News(run_id, 0))
+            for run_id in left:
+                if self._conversations.get(run_id) is not None:
+                    self._news.put_nowait(News(run_id, 0))
             await asyncio.sleep(SWEEP_S)
 
-    async def _mark(self, group: asyncio.TaskGroup, run_id: RunId) -> None:
-        if run_id in self._foreign:
-            return
-        conversation = self._conversations.get(run_id)
+    async def _mark(self, group: asyncio.TaskGroup, news: News) -> None:
+        run_id = news.run_id
+        conversation = await self._conversation(run_id)
         if conversation is None:
-            row = await self._store.run(run_id)
-            if row is None:
-                return
-            conversation = self._conversations[run_id] = row.conversation_id
-        platform = conversation.split(":", 1)[0]
-        if platform not in self._adapters or self._own not in (None, conversation):
-            self._conversations.pop(run_id, None)
-            if platform in get_args(Platform):
-                self._foreign.add(run_id)
-            else:  # asked for over HTTP: nobody will ever show it
-                await self._shown_nowhere(run_id)
             return
+        if news.doing:
+            self._doing.setdefault(run_id, {}).update(news.doing)
         lane = self._lanes.setdefault(conversation, _Lane())
         lane.dirty[run_id] = None
         lane.marked.set()
@@ -174,9 +169,31 @@ class Outbox:
                 self._drain(group, conversation, lane), name=f"outbox:{conversation}"
             )
 
+    async def _conversation(self, run_id: RunId) -> str | None:
+        """The conversation of a run that is shown here; None: another process shows it, or nobody."""
+        if run_id not in self._conversations:
+            row = await self._store.run(run_id)
+            if row is None:
+                return None
+            conversation = row.conversation_id
+            ours = conversation.split(":", 1)[0] in self._adapters
+            if ours and self._own is not None:
+                ours = await self._store.known(self._own) == run_id
+            self._conversations[run_id] = conversation if ours else None
+            while len(self._conversations) > KEPT_CONVERSATIONS:
+                self._conversations.pop(next(iter(self._conversations)))
+        return self._conversations[run_id]
+
     async def _shown_nowhere(self, run_id: RunId) -> None:
+        """An ended run that was asked for over HTTP is shown by nobody: it is not looked at again."""
+        if await self._conversation(run_id) is not None:
+            return
         row = await self._store.run(run_id)
-        if row is not None:
+        if (
+            row is not None
+            and row.ended_at
+            and row.conversation_id.split(":", 1)[0] not in get_args(Platform)
+        ):
             await self._store.presented(run_id, row.seq)
 
     async def _drain(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane) -> None:
@@ -204,8 +221,11 @@ class Outbox:
                 lane.failures += 1
                 lane.dirty[run_id] = None
             except OrchestratorError as error:
+                # Unreadable, or the database fails: looked at again, ever more seldom.
                 log.warning("a run cannot be shown", action="present_failed", run_id=run_id, error=str(error))
-                pause = 0.0
+                obey = True
+                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)]
+                lane.failures += 1
             except Exception:
                 # One broken run must not silence the conversation, nor stop the bot.
                 log.exception("a run could not be shown", action="outbox_broke", run_id=run_id)
@@ -232,7 +252,7 @@ class Outbox:
             shown = self._shown[run_id] = await self._store.deliveries(run_id)
         ref = ConversationRef.from_key(conversation)
         adapter = self._adapters[ref.platform]
-        new = [c for c in cards if c.id not in shown or shown[c.id].state == "intent"]
+        new = [c for c in cards if _is_due(shown.get(c.id), c)]
         old = sorted((c for c in cards if c not in new), key=lambda c: _FIRST[c.kind])
         wait, broken = 0.0, False
         # Posts keep the order of the conversation; edits go by what matters most.
@@ -294,7 +314,7 @@ class Outbox:
                 delivery, digest=digest, state="shown", message=message.model_dump(mode="json")
             )
         except (CardRefused, NotAllowed, ConversationGone) as error:
-            delivery = replace(delivery, state="refused")
+            delivery = replace(delivery, digest=digest, state="refused")
             log.warning(
                 "a card was refused", action="card_refused", run_id=run_id, card=card.id, error=str(error)
             )
@@ -391,6 +411,13 @@ class Outbox:
         if state.ended is not None or state.status == "waiting":
             for memory in (self._states, self._shown, self._doing, self._conversations, self._edited):
                 memory.pop(run_id, None)
+
+
+def _is_due(last: Delivery | None, card: Card) -> bool:
+    """Whether a card has to be posted: it never was, is not known to be, or was refused and has changed."""
+    if last is None or last.state == "intent":
+        return True
+    return last.state == "refused" and last.message is None and last.digest != card_digest(card)
 
 
 def card_digest(card: Card) -> str:

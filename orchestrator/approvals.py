@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from orchestrator.events import ApprovalRequested, Json, RunId, RunSettings
 from orchestrator.ids import approval_id, digest
@@ -56,11 +57,78 @@ def may_decide(asked: ApprovalRequested, *, person: str, groups: Collection[str]
 
 
 def difference(before: Json, after: Json) -> tuple[str, ...]:
-    """What an edit changed, as diff lines without headers."""
-    old = json.dumps(before, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
-    new = json.dumps(after, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
-    return tuple(
-        line
-        for line in difflib.unified_diff(old, new, lineterm="", n=0)
-        if not line.startswith(("---", "+++", "@@"))
-    )
+    """What an edit changed, a line for each: `goal: "old" → "new"`, `tasks › t2: added …`.
+
+    Works for any JSON; empty exactly if both mean the same.
+    """
+    return tuple(_changes("", before, after))
+
+
+def _changes(path: str, before: Any, after: Any) -> Iterator[str]:
+    if _text(before) == _text(after):
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _in_object(path, cast("Json", before), cast("Json", after))
+    elif isinstance(before, list) and isinstance(after, list):
+        old, new = cast("list[Any]", before), cast("list[Any]", after)
+        by_id, then = _by_id(old), _by_id(new)
+        if by_id is None or then is None:
+            yield from _in_list(path, old, new)
+            return
+        yield from _in_object(path, by_id, then)
+        if [i for i in by_id if i in then] != [i for i in then if i in by_id]:
+            yield f"{path}: the order is now {', '.join(map(_name, then))}"
+    else:
+        yield f"{path}: {_said(before)} → {_said(after)}"
+
+
+def _in_object(path: str, before: Json, after: Json) -> Iterator[str]:
+    for key in (*before, *(k for k in after if k not in before)):
+        place = f"{path} › {_name(key)}" if path else _name(key)
+        if key not in after:
+            yield f"{place}: removed {_said(before[key])}"
+        elif key not in before:
+            yield f"{place}: added {_said(after[key])}"
+        else:
+            yield from _changes(place, before[key], after[key])
+
+
+def _in_list(path: str, before: list[Any], after: list[Any]) -> Iterator[str]:
+    old, new = Counter(map(_text, before)), Counter(map(_text, after))
+    for text in (old - new).elements():
+        yield f"{path}: removed {_said(json.loads(text))}"
+    for text in (new - old).elements():
+        yield f"{path}: added {_said(json.loads(text))}"
+    if old == new:
+        yield f"{path}: the order is now {_said(after)}"
+
+
+def _by_id(items: list[Any]) -> Json | None:
+    """Objects by their ids, as the tasks of a plan; None where not all of them have one of their own."""
+    found: Json = {}
+    for item in items:
+        name = cast("Json", item).get("id") if isinstance(item, dict) else None
+        if not isinstance(name, str) or name in found:
+            return None
+        found[name] = item
+    return found
+
+
+def _said(value: Any) -> str:
+    """A value in a line of its own."""
+    if isinstance(value, dict) and value:
+        facts = cast("Json", value).items()
+        return ", ".join(
+            f"{_name(key)} {_said(part)}" for key, part in facts if part not in ("", [], {}, None)
+        )
+    if isinstance(value, list) and value:
+        return f"[{', '.join(map(_said, cast('list[Any]', value)))}]"
+    return {"[]": "nothing", "{}": "nothing", "null": "nothing"}.get(_text(value)) or _text(value)
+
+
+def _name(key: str) -> str:
+    return key if key.isprintable() and key else json.dumps(key)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -73,6 +73,14 @@ class Log(Protocol):
         """The run that the message with this inbox key made, or was handed to (`Steered`); None: never seen."""
         ...
 
+    async def first_time(self, key: str) -> bool:
+        """Remember the inbox key of a message that makes no run, such as a command.
+
+        Returns:
+            Whether it was not there before: of all callers with the same key one is told True.
+        """
+        ...
+
     async def append(
         self,
         run_id: RunId,

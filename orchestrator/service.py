@@ -162,7 +162,11 @@ class Service:
         if decision == "edit" and edited is None:
             raise Refused("An edit needs the edited text.")
         if approval.decision is not None or approval.resolved is not None or state.ended is not None:
-            await self.fact(row.run_id, self._decision(approval_id, decision, who, comment, edited, digest))
+            decided = [d for d in (approval.decision, *approval.late) if d is not None]
+            if all(d.who.key != who.key for d in decided):  # one late word of each person is kept
+                await self.fact(
+                    row.run_id, self._decision(approval_id, decision, who, comment, edited, digest)
+                )
             return Decided(counted=False, approval=approval, run_id=row.run_id)
         fact = self._decision(approval_id, decision, who, comment, edited, digest)
         seq = await self.fact(row.run_id, fact)

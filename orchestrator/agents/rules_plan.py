@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from orchestrator.agents.rules_research import compared, earlier_questions, is_follow_up
+from orchestrator.agents.rules_research import ONLY_NEAR
 from orchestrator.agents.rules_text import shortened, stems
+from orchestrator.agents.rules_turn import compared, earlier_questions, is_follow_up
 from orchestrator.artifacts import Plan, PlanTask, ResearchBrief
 from orchestrator.ports import StepInput
 
@@ -36,7 +37,12 @@ _TASKS: dict[Form, list[tuple[str, str, str]]] = {
 }
 
 
-TEMPLATE_TITLES = frozenset(title for rows in _TASKS.values() for _, title, _ in rows) | {"Side by side"}
+NEAREST = "The nearest passage"
+TEMPLATE_TITLES = frozenset(title for rows in _TASKS.values() for _, title, _ in rows) | {
+    "Side by side",
+    "What could not be found",
+    NEAREST,
+}
 """Titles that say nothing of the subject; a task that a person renamed says what belongs into it."""
 
 
@@ -60,10 +66,15 @@ def plan(step: StepInput, brief: ResearchBrief) -> Plan:
     """A plan for the turn."""
     kind = form(step.turn.text, with_files=any(f.text for f in step.turn.files))
     tasks = _tasks(kind, step) if brief.findings else []
-    if brief.gaps or not tasks:
-        tasks.append(
-            PlanTask(id="gaps", title="What could not be found", acceptance="Open questions are named.")
-        )
+    if len(brief.findings) == 1 and kind != "compare":
+        tasks = tasks[:1]  # there is nothing left for the details
+    gaps = PlanTask(id="gaps", title="What could not be found", acceptance="Open questions are named.")
+    if any(ONLY_NEAR in gap for gap in brief.gaps):
+        # What is missing comes first, so that nobody takes the nearest passage for an answer.
+        near = PlanTask(id="nearest", title=NEAREST, acceptance="It is called what it is.")
+        tasks = [gaps, near]
+    elif brief.gaps or not tasks:
+        tasks.append(gaps)
     for number, comment in enumerate(filter(str.strip, step.comments), start=1):
         tasks = _changed(tasks, comment, number)
     for number, text in enumerate(filter(str.strip, step.steering), start=1):
@@ -112,6 +123,8 @@ def _changed(tasks: list[PlanTask], comment: str, number: int) -> list[PlanTask]
         if kept and len(kept) < len(tasks):
             ids = {t.id for t in kept}
             return [t.model_copy(update={"depends_on": [d for d in t.depends_on if d in ids]}) for t in kept]
+        if gone and any(gone <= stems(title) for title in TEMPLATE_TITLES):
+            return tasks  # it is not in the plan anyway
     bare = re.sub(
         r"^\s*(?:please\s+)?(?:(?:also\s+)?(?:add|include|cover|mention)\s+)?",
         "",

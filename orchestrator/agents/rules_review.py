@@ -11,6 +11,7 @@ from orchestrator.ports import StepInput
 PENALTY = {"minor": 0.5, "major": 1.5, "critical": 4.0}
 GOOD = 7.0
 SHORT_WORDS = 350
+NOTHING, LITTLE = 3.0, 5.0  # the most that an answer gets which found nothing, or only a part
 _OURS = re.compile(r"^(_.*_|Source: .*|The sources say nothing about .*)$", re.DOTALL)
 
 
@@ -27,6 +28,7 @@ def review(step: StepInput, brief: ResearchBrief, plan: Plan, draft: Draft) -> R
     score = max(0.0, 10.0 - sum(PENALTY[f.severity] for f in findings))
     if any(f.severity == "critical" for f in findings):
         score = min(score, GOOD - 1)
+    score = min(score, _most(brief))
     return Review(score=round(score, 1), findings=findings, verdict="accept" if score >= GOOD else "revise")
 
 
@@ -124,10 +126,23 @@ def _sized(step: StepInput, draft: Draft) -> list[ReviewFinding]:
 
 
 def _honest(brief: ResearchBrief) -> list[ReviewFinding]:
-    if brief.sources:
-        return []
-    problem = (
-        "Nothing was found, so the answer can only say that. "
-        "Add documents to the knowledge folder, or connect a model."
-    )
-    return [ReviewFinding(severity="major", where="sources", problem=problem)]
+    found = [ReviewFinding(severity="major", where="gaps", problem=f"It is open: {g}") for g in _open(brief)]
+    if not brief.sources:
+        problem = (
+            "Nothing was found, so the answer can only say that. "
+            "Add documents to the knowledge folder, or connect a model."
+        )
+        found.append(ReviewFinding(severity="major", where="sources", problem=problem))
+    return found
+
+
+def _open(brief: ResearchBrief) -> list[str]:
+    """Gaps in what was asked; a file that cannot be read is named but is no part of the question."""
+    return [gap for gap in brief.gaps if not gap.startswith("The attached file ")]
+
+
+def _most(brief: ResearchBrief) -> float:
+    """The best score that so much of an answer can get, however tidy the draft is."""
+    if not brief.sources:
+        return NOTHING
+    return LITTLE if _open(brief) else 10.0

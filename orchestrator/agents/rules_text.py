@@ -17,7 +17,7 @@ until up us use using very want was way we were what when where whether which wh
 with within without would yes yet you your quartet hello hi hey explain describe write draft compose
 summarise summarize list compare comparison difference differences versus vs work works working
 """
-_POINTERS = "it its that this they them those these there he she one same also again instead"
+_POINTERS = "it its they them those these he she same"
 FILLER = frozenset(_FILLER.split())
 POINTERS = frozenset(_POINTERS.split())
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)\]]*\s+(?=[A-Z0-9“\"(`*\[])")

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from orchestrator.agents import rules_plan
 from orchestrator.agents.rules_plan import TEMPLATE_TITLES
-from orchestrator.agents.rules_research import earlier_questions, subject
-from orchestrator.agents.rules_text import Block, blocks, items, overlap, sentences, shortened, stem, stems
+from orchestrator.agents.rules_text import Block, blocks, items, overlap, sentences, shortened, stems
+from orchestrator.agents.rules_turn import earlier_questions, is_follow_up
 from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, Reviewed, TaskResult
 from orchestrator.ports import StepInput
 
@@ -19,7 +20,9 @@ REMEDY = (
     "Quartet's rules engine answers only from the knowledge folder and from attached files. "
     "Add documents there, ask with other words, or connect a model (for example with `OPENAI_API_KEY`)."
 )
-_LEADS = ("answer", "opening")  # tasks that open the answer with its best extract
+_SHORT = re.compile(r"\b(short|shorter|brief|briefly|concise|tl;?dr|one paragraph)\b")
+_LONG = re.compile(r"\b(long|longer|full|detailed|thorough|more detail)\b")
+_LEADS = ("answer", "opening", "nearest")  # tasks that open the answer with its best extract
 
 
 def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
@@ -27,7 +30,7 @@ def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
     wished = " ".join([*step.turn.context.values(), *step.comments, *step.steering]).casefold()
     length = _length(step, wished)
     shape = _shape(wished, step.turn.text.casefold())
-    shares = _shares(plan.tasks, brief, frozenset(stem(word) for word in subject(step)), length)
+    shares = _shares(plan.tasks, brief, length)
     parts = _opening(step)
     results: list[TaskResult] = []
     for task in plan.tasks:
@@ -36,13 +39,44 @@ def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
             if task.id == "gaps"
             else _section(shares[task.id], shape, length, lead=task.id in _LEADS)
         )
-        results.append(TaskResult(task_id=task.id, done=bool(text), note="" if text else "no source fits"))
-        text = text or f"The sources say nothing about “{_plain(task.title)}”."
-        parts.append(f"## {_plain(task.title)}\n\n{text}" if len(plan.tasks) > 1 else text)
-    for title in _other_sections(plan):
-        text = _section(_fitting(title, brief)[:2], shape, length)
-        parts.append(f"## {_plain(title)}\n\n{text or f'The sources say nothing about “{_plain(title)}”.'}")
-    return Draft(body=_revised("\n\n".join([*parts, FOOTER]), step), task_results=results)
+        if not text and task.title in TEMPLATE_TITLES and brief.findings:
+            # All that was found stands above: a section of ours without anything new is left out.
+            results.append(TaskResult(task_id=task.id, done=True, note="nothing further was found"))
+            continue
+        done = bool(text or _fitting(task.title, brief))
+        results.append(TaskResult(task_id=task.id, done=done, note="" if done else "no source fits"))
+        parts.append(f"## {_plain(task.title)}\n\n{text or _nothing(task.title, brief)}")
+    told = [finding for got in shares.values() for finding in got]
+    for title in _other_sections(step, brief, plan):
+        fresh = [f for f in _fitting(title, brief) if f not in told][:2]
+        told += fresh
+        parts.append(f"## {_plain(title)}\n\n{_section(fresh, shape, length) or _nothing(title, brief)}")
+    return Draft(body=_revised("\n\n".join([*parts, *_unmet(step), FOOTER]), step), task_results=results)
+
+
+def _nothing(title: str, brief: ResearchBrief) -> str:
+    """Why a section has no extract: it stands in another section already, or there is none."""
+    if fitting := _fitting(title, brief)[:1]:
+        return f"The passage above speaks of this too. {_marks(fitting[0])}"
+    return f"The sources say nothing about “{_plain(title)}”."
+
+
+def _unmet(step: StepInput) -> list[str]:
+    """Wishes of the turn that rules cannot meet, in one line."""
+    wishes = dict(step.turn.context)
+    if step.settings.language:
+        wishes.setdefault("language", step.settings.language)
+    left: list[str] = []
+    for key, value in wishes.items():
+        met = (
+            (key == "length" and (_SHORT.search(value.casefold()) or _LONG.search(value.casefold())))
+            or (key == "length" and value.casefold().strip() in ("normal", "medium"))
+            or (key == "format" and (_shape(value.casefold(), "") or "markdown" in value.casefold()))
+            or (key == "language" and re.match(r"en\b|en[-_]|english", value, re.IGNORECASE))
+        )
+        if not met:
+            left.append(f"{_plain(shortened(key, 40))} “{_plain(shortened(value, 60))}”".replace("_", " "))
+    return [f"_Not something rules can change: {', '.join(left)}._"] if left else []
 
 
 def _missing(brief: ResearchBrief) -> str:
@@ -55,15 +89,15 @@ def _missing(brief: ResearchBrief) -> str:
 
 def _opening(step: StepInput) -> list[str]:
     asked = earlier_questions(step)
-    if not asked:
+    if not asked or not is_follow_up(step):
         return []
     return [f"_Following on from your earlier question “{_plain(shortened(asked[-1], 140))}”._"]
 
 
 def _length(step: StepInput, wished: str) -> Length:
-    if re.search(r"\b(short|shorter|brief|briefly|concise|tl;?dr|one paragraph)\b", wished):
+    if _SHORT.search(wished):
         return "short"
-    if re.search(r"\b(long|longer|full|detailed|thorough|more detail)\b", wished):
+    if _LONG.search(wished):
         return "full"
     return step.settings.verbosity
 
@@ -79,24 +113,26 @@ def _shape(wished: str, text: str) -> Shape:
     return ""
 
 
-def _shares(
-    tasks: Sequence[PlanTask], brief: ResearchBrief, wanted: frozenset[str], length: Length
-) -> dict[str, list[Finding]]:
-    """Which findings each task gets: one with words of its own those that fit them, others the rest."""
+def _shares(tasks: Sequence[PlanTask], brief: ResearchBrief, length: Length) -> dict[str, list[Finding]]:
+    """Which findings each task gets: one with words of its own those that fit them, others the rest.
+
+    No finding goes to two tasks.
+    """
     most = {"short": 1, "normal": 3, "full": 8}[length]
     shares: dict[str, list[Finding]] = {}
+    taken: list[Finding] = []
+    lead = any(task.id in _LEADS and task.title in TEMPLATE_TITLES for task in tasks)
+    kept = brief.findings[:1] if lead else []  # the best one opens the answer, whatever else fits it
     for task in tasks:
-        if task.title not in TEMPLATE_TITLES and task.id != "gaps":
-            shares[task.id] = _fitting(task.title, brief)[:most]
-    taken = [finding for got in shares.values() for finding in got]
-    near = {id(f): overlap(wanted, f"{_place(f, brief)} {f.claim}") for f in brief.findings}
-    best = max(near.values(), default=0.0)
-    left = [f for f in brief.findings if f not in taken and near[id(f)] >= 0.75 * best]
+        if task.title not in TEMPLATE_TITLES:
+            fitting = [f for f in _fitting(task.title, brief) if f not in taken]
+            shares[task.id] = [f for f in fitting if f not in kept][: 2 if length == "normal" else most]
+            taken += shares[task.id]
+    left = [f for f in brief.findings if f not in taken]
     for task in tasks:
         if task.id not in shares:
             count = 0 if task.id == "gaps" else 1 if task.id in _LEADS else most
-            # Rather the best extract a second time than a section about nothing.
-            shares[task.id] = left[:count] or ([] if task.id == "gaps" else list(brief.findings[:1]))
+            shares[task.id] = left[:count]
             left = left[count:]
     return shares
 
@@ -111,14 +147,16 @@ def _fitting(title: str, brief: ResearchBrief) -> list[Finding]:
 
 
 def _place(finding: Finding, brief: ResearchBrief) -> str:
-    """Titles of the sources that a finding stands on."""
-    return " ".join(s.title for s in brief.sources if s.id in finding.source_ids)
+    """Headings of the passages that a finding stands on."""
+    return " ".join(s.title.split(" › ")[-1] for s in brief.sources if s.id in finding.source_ids)
 
 
-def _other_sections(plan: Plan) -> list[str]:
-    """Sections of the outline that no task stands for: a person added them."""
-    titles = {t.title.casefold().strip() for t in plan.tasks}
-    return [o for o in plan.outline if o.strip() and o.casefold().strip() not in titles]
+def _other_sections(step: StepInput, brief: ResearchBrief, plan: Plan) -> list[str]:
+    """Sections of the outline that a person added: those of tasks that were taken out go with them."""
+    planned = rules_plan.plan(step, brief)
+    ours = {t.title.casefold().strip() for t in [*plan.tasks, *planned.tasks]}
+    ours |= {title.casefold() for title in TEMPLATE_TITLES}
+    return [o for o in plan.outline if o.strip() and o.casefold().strip() not in ours]
 
 
 def _section(findings: Sequence[Finding], shape: Shape, length: Length, *, lead: bool = False) -> str:

@@ -184,7 +184,8 @@ class Turn:
         try:
             async with asyncio.timeout(tool.timeout_s):
                 result = await tool.run(**arguments)
-            result = json.loads(json.dumps(result))  # what the log keeps is what the model sees
+            # What the log keeps is what the model sees; half characters, which no log can keep, are replaced.
+            result = json.loads(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace"))
         except ToolTrouble as trouble:
             ok, result = False, str(trouble)
         except TimeoutError:

@@ -19,7 +19,7 @@ from orchestrator.bus import Bus
 from orchestrator.engine.facts import facts
 from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.state import RunState, apply, fold
-from orchestrator.errors import Conflict, Fenced, NotFound, StepError
+from orchestrator.errors import Conflict, Fenced, NotFound, StepError, StoreFailed, UnknownEvent
 from orchestrator.events import (
     Body,
     Json,
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
+STEPS_AT_ONCE = 50  # agents at work in this process, unless set otherwise
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
 
 
@@ -55,6 +56,7 @@ class Engine:
         clock: Clock,
         *,
         exchanges: int = EXCHANGES,
+        steps_at_once: int = STEPS_AT_ONCE,
     ) -> None:
         self.store = store
         self.scheduler = scheduler
@@ -62,6 +64,7 @@ class Engine:
         self.bus = bus
         self.clock = clock
         self.exchanges = exchanges
+        self.slots = asyncio.Semaphore(steps_at_once)
         self._definitions: dict[str, Workflow] = {}
 
     async def workflow(self, digest: str) -> Workflow:
@@ -244,6 +247,10 @@ class Journey:
 
     async def _work(self, name: str, node: Node, visit: int, attempt: int) -> tuple[Body, ...]:
         """One attempt of one node; every way to end but cancellation becomes a fact."""
+        async with self.engine.slots:
+            return await self._attempt(name, node, visit, attempt)
+
+    async def _attempt(self, name: str, node: Node, visit: int, attempt: int) -> tuple[Body, ...]:
         begun = time.monotonic()
         try:
             output = await self._within(node.timeout, self._output(name, node, visit, attempt))
@@ -253,8 +260,8 @@ class Journey:
         except StepError as error:
             problem = Problem(kind=error.kind, message=str(error))
             return (self._failure(name, node, visit, attempt, problem, error.retryable, begun),)
-        except Fenced:
-            raise
+        except (Fenced, StoreFailed, UnknownEvent):
+            raise  # not the step's fault: the scheduler comes back
         except Exception as error:
             log.exception("a step broke", action="step_broke", run_id=self.run_id, node=name)
             problem = Problem(

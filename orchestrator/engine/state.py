@@ -119,6 +119,7 @@ class RunState:
     steps: tuple[Step, ...] = ()
     comments: tuple[str, ...] = ()  # of Ask for changes
     steered: tuple[Steered, ...] = ()
+    heard: int = 0  # so many of `steered` were there when the last step began
     model_calls: int = 0
     usage: Usage = NOTHING
     stop: StopRequested | None = None
@@ -262,6 +263,7 @@ def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
     change = _used_up(state, body.after, body.node)
     change["nodes"] = {**state.nodes, body.node: node}
     change["steps"] = (*state.steps, step)
+    change["heard"] = len(state.steered)
     return change
 
 

@@ -16,6 +16,8 @@ from typing import Any, cast
 
 import yaml
 
+from orchestrator.headings import Section, sections
+
 SUFFIXES = frozenset({".md", ".txt", ".rst", ".html", ".htm", ".csv", ".json", ".yaml", ".yml", ".pdf"})
 CHUNK_CHARS = 1_800  # longer sections are cut at paragraphs
 MOST_PAGES = 1_000
@@ -35,9 +37,6 @@ class Chunk:
     text: str
 
 
-Section = tuple[tuple[str, ...], str]  # headings above, text
-
-
 def chunks(name: str, content: bytes) -> list[Chunk]:
     """Cut a document.
 
@@ -49,23 +48,23 @@ def chunks(name: str, content: bytes) -> list[Chunk]:
     """
     suffix = "." + name.rpartition(".")[2].lower()
     if suffix == ".pdf":
-        sections = list(_pdf(content))
+        cut = list(_pdf(content))
     else:
         text = _decode(content)
         if suffix == ".md":
-            sections = _markdown(text)
+            cut = sections(text)
         elif suffix == ".rst":
-            sections = _rst(text)
+            cut = _rst(text)
         elif suffix in (".html", ".htm"):
-            sections = _html(text)
+            cut = _html(text)
         elif suffix == ".csv":
-            sections = _csv(text)
+            cut = _csv(text)
         elif suffix in (".json", ".yaml", ".yml"):
-            sections = _tree(text, suffix)
+            cut = _tree(text, suffix)
         else:
-            sections = [((), text)]
+            cut = [((), text)]
     made: list[Chunk] = []
-    for headings, text in sections:
+    for headings, text in cut:
         path = headings or (name.rpartition("/")[2].rpartition(".")[0],)
         anchor = f"#{slug(headings[-1])}" if headings else ""
         made += [Chunk(" › ".join(path), name + anchor, piece) for piece in _pieces(text)]
@@ -101,33 +100,6 @@ def _pieces(text: str) -> Iterator[str]:
         yield piece
 
 
-def _markdown(text: str) -> list[Section]:
-    sections: list[Section] = []
-    above: list[tuple[int, str]] = []
-    lines: list[str] = []
-    fence = ""
-
-    def end() -> None:
-        sections.append((tuple(title for _, title in above), "\n".join(lines)))
-        lines.clear()
-
-    for line in text.split("\n"):
-        mark = re.match(r"\s{0,3}(```+|~~~+)", line)
-        if mark:
-            fence = "" if fence and mark[1].startswith(fence) else (fence or mark[1])
-        heading = None if fence or mark else re.match(r"(#{1,6})\s+(.*?)\s*#*\s*$", line)
-        if heading:
-            end()
-            level = len(heading[1])
-            while above and above[-1][0] >= level:
-                above.pop()
-            above.append((level, heading[2]))
-        else:
-            lines.append(line)
-    end()
-    return sections
-
-
 def _rst(text: str) -> list[Section]:
     rows = text.split("\n")
     marks: list[str] = []  # levels in order of appearance
@@ -149,7 +121,7 @@ def _rst(text: str) -> list[Section]:
             # A line that Markdown would take for a heading is none here.
             out.append(" " + rows[i] if re.match(r"#{1,6}\s", rows[i]) else rows[i])
             i += 1
-    return _markdown("\n".join(out))
+    return sections("\n".join(out))
 
 
 class _Reader(html.parser.HTMLParser):
@@ -187,7 +159,7 @@ def _html(text: str) -> list[Section]:
     reader = _Reader()
     reader.feed(text)
     reader.close()
-    return _markdown(re.sub(r"\n{3,}", "\n\n", "".join(reader.out)))
+    return sections(re.sub(r"\n{3,}", "\n\n", "".join(reader.out)))
 
 
 def _csv(text: str) -> list[Section]:

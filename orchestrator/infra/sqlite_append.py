@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError
-from orchestrator.events import Body, RunEvent, RunId, RunStarted, RunStatus
+from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, Refused
+from orchestrator.events import Body, RunEvent, RunId, RunStarted, RunStatus, Steered
 from orchestrator.infra.projection import (
     Answered,
     Asked,
@@ -29,11 +29,17 @@ from orchestrator.infra.sqlite_transaction import Transaction
 from orchestrator.ports import Appended
 
 INSERT_EVENT = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+IN_ONE_STATEMENT = 100  # rows; SQLite takes 32,766 parameters
+R = TypeVar("R")
+INSERT_EVENTS = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES "
+_EVENT_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _HEADS = """SELECT id, n, seq, seen_seq, status, restless, unshown, epoch, owner, conversation_id, position,
     ended_at IS NOT NULL FROM runs WHERE id IN (SELECT value FROM json_each(?))"""
 # Indexed columns are named only where they change: naming one rewrites its index entry.
-_MOVE_ON = "UPDATE runs SET seq = ?, seen_seq = ? WHERE n = ?"
+_MOVE_ALL_ON = (
+    "UPDATE runs SET seq = v.column1, seen_seq = v.column2 FROM (VALUES {}) AS v WHERE runs.n = v.column3"
+)
 _MOVE_ON_AND_CHANGE = (
     "UPDATE runs SET seq = ?, seen_seq = ?, status = ?, restless = ?, unshown = ? WHERE n = ?"
 )
@@ -75,11 +81,13 @@ class Head:
 def restless(*, status: RunStatus, ended: bool, seq: int, seen_seq: int, owner: str | None) -> bool:
     """Whether somebody has to look at a run.
 
-    One that has not ended nor queues, and whose log holds something that no owner is known to have
-    folded, or that an owner has in hand. At rest are those given back with everything seen.
+    One that has not ended, and whose log holds something that no owner is known to have folded (in a
+    queued one: besides its creation), or that an owner has in hand. At rest are those given back with everything seen.
     """
-    if ended or status == "queued":
+    if ended:
         return False
+    if status == "queued":  # its first event needs nobody; a stop does
+        return seq > max(1, seen_seq)
     return seen_seq < seq or (owner is not None and status == "running")
 
 
@@ -150,6 +158,10 @@ def _heads(transaction: Transaction, run_ids: Iterable[RunId]) -> dict[RunId, He
 def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
     if head is None:
         return NotFound(f"there is no run {append.run_id!r}; `quartet runs` lists them")
+    if head.ended and append.epoch is not None:
+        return Fenced(f"run {append.run_id} has ended; nothing is added to it any more")
+    if head.ended and any(isinstance(body, Steered) for body in append.bodies):
+        return Refused(f"run {append.run_id} has ended ({head.status}); nobody would read this")
     if append.epoch is not None and append.epoch != head.epoch:
         return Fenced(
             f"run {append.run_id} is another process's now (epoch {head.epoch}, not {append.epoch})"
@@ -187,12 +199,19 @@ def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> 
     return tuple(events)
 
 
+def _batches(rows: Sequence[R]) -> Iterable[Sequence[R]]:
+    """Rows that go into one statement. A statement for each row gives up the interpreter's lock for each."""
+    return (rows[i : i + IN_ONE_STATEMENT] for i in range(0, len(rows), IN_ONE_STATEMENT))
+
+
 def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None:
     database = transaction.database
     if rows.blobs:
         database.executemany(INSERT_BLOB, rows.blobs)
-    if rows.events:
-        database.executemany(INSERT_EVENT, rows.events)
+    for many in _batches(rows.events):
+        database.execute(
+            INSERT_EVENTS + ", ".join(_EVENT_ROW for _ in many), [v for row in many for v in row]
+        )
     simple: list[tuple[int, int, int]] = []
     changed: list[tuple[Any, ...]] = []
     for head in heads:
@@ -201,8 +220,10 @@ def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None
             simple.append((head.seq, head.seen_seq, head.n))
         else:
             changed.append((head.seq, head.seen_seq, *after, head.n))
-    if simple:
-        database.executemany(_MOVE_ON, simple)
+    for many in _batches(simple):
+        database.execute(
+            _MOVE_ALL_ON.format(", ".join("(?, ?, ?)" for _ in many)), [v for row in many for v in row]
+        )
     if changed:
         database.executemany(_MOVE_ON_AND_CHANGE, changed)
     write_changes(transaction, rows.changes)

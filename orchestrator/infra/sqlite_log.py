@@ -27,7 +27,7 @@ def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded
     """See `Log.accept`."""
     execute, key = transaction.database.execute, created.turn.key
     known = execute("SELECT run_id FROM inbox WHERE key = ?", (key,)).fetchone()
-    if known is not None:
+    if known is not None and known[0]:
         return _known(transaction, RunId(known[0]))
     if execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
         raise Refused(f"there is a run {run_id!r} already; make another id")
@@ -38,7 +38,7 @@ def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded
     (behind,) = execute(
         "SELECT count(*) FROM runs WHERE conversation_id = ? AND ended_at IS NULL", (conversation_id,)
     ).fetchone()
-    execute("INSERT INTO inbox (key, run_id) VALUES (?, ?)", (key, run_id))
+    execute("INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (key, run_id))
     _create(transaction, run_id, created, encoded, position, start=not behind)
     return Accepted(run_id, duplicate=False, queued_behind=behind)
 
@@ -46,7 +46,15 @@ def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded
 def known(database: sqlite3.Connection, key: str) -> RunId | None:
     """See `Log.known`."""
     row = database.execute("SELECT run_id FROM inbox WHERE key = ?", (key,)).fetchone()
-    return None if row is None else RunId(row[0])
+    return RunId(row[0]) if row is not None and row[0] else None
+
+
+def first_time(transaction: Transaction, key: str) -> bool:
+    """See `Log.first_time`. Such a key's row names no run."""
+    inserted = transaction.database.execute(
+        "INSERT INTO inbox (key, run_id) VALUES (?, '') ON CONFLICT DO NOTHING", (key,)
+    )
+    return inserted.rowcount == 1
 
 
 def _create(
@@ -119,7 +127,7 @@ def release(transaction: Transaction, run_id: RunId, epoch: int, seen: int | Non
     """See `Log.release`. An owner whose epoch has passed releases nothing."""
     transaction.database.execute(
         """UPDATE runs SET owner = NULL, seen_seq = :seen,
-            restless = ended_at IS NULL AND status <> 'queued' AND :seen < seq
+            restless = ended_at IS NULL AND max(:seen, status = 'queued') < seq
         WHERE id = :run_id AND epoch = :epoch AND owner IS NOT NULL""",
         # Nothing known to be seen: as if nobody had ever looked.
         {"run_id": run_id, "epoch": epoch, "seen": seen or 0},

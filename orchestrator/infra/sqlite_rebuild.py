@@ -30,7 +30,8 @@ def rebuild(transaction: Transaction, fold_status: FoldStatus | None) -> None:
     database = transaction.database
     rows = database.execute(f"SELECT n, {_KEPT} FROM runs").fetchall()
     kept: dict[int, dict[str, Any]] = {n: dict(zip(_KEPT.split(", "), row, strict=True)) for n, *row in rows}
-    for table in ("inbox", "turns", "approvals", "waiting", "timers", "usage", "runs"):
+    database.execute("DELETE FROM inbox WHERE run_id <> ''")  # the log does not know keys without a run
+    for table in ("turns", "approvals", "waiting", "timers", "usage", "runs"):
         database.execute(f"DELETE FROM {table}")
     positions: dict[str, int] = {}
     load = blob_reader(database)
@@ -41,7 +42,7 @@ def rebuild(transaction: Transaction, fold_status: FoldStatus | None) -> None:
         if isinstance(body, RunCreated):
             run_id = RunId(kept[n]["id"])
             position = positions[body.conversation_id] = positions.get(body.conversation_id, 0) + 1
-            database.execute("INSERT INTO inbox (key, run_id) VALUES (?, ?)", (body.turn.key, run_id))
+            database.execute("INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (body.turn.key, run_id))
             database.execute(*run_row(n, run_id, body, position, at, started=False))
             database.execute(
                 "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",

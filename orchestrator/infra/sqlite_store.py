@@ -122,6 +122,10 @@ class SqliteStore:
         """See `Log.known`."""
         return await self._read(sqlite_log.known, key)
 
+    async def first_time(self, key: str) -> bool:
+        """See `Log.first_time`."""
+        return await self._writer.do(lambda t: sqlite_log.first_time(t, key))
+
     async def release(self, run_id: RunId, epoch: int, *, seen: int | None = None) -> None:
         """See `Log.release`."""
         await self._writer.do(lambda t: sqlite_log.release(t, run_id, epoch, seen))

@@ -20,8 +20,6 @@ from orchestrator.infra.sqlite_transaction import Transaction
 from orchestrator.ports import Appended
 
 MAX_GROUP = 500  # works in one transaction
-QUIET_TURNS = 10  # turns of the loop in which nobody adds to a group: it goes
-GATHER_S = 0.01  # a group waits no longer than this for more
 T = TypeVar("T")
 Work = Callable[[Transaction], Any]
 Waiting = tuple["Work | Append", "asyncio.Future[Any]"]
@@ -66,7 +64,6 @@ class GroupWriter:
     async def _commit_groups(self) -> None:
         while True:
             await self._filled.wait()
-            await self._gather()
             self._filled.clear()
             group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
             if self._queue or self._closing:
@@ -90,20 +87,6 @@ class GroupWriter:
                     future.set_exception(outcome)
                 else:
                     future.set_result(outcome)
-
-    async def _gather(self) -> None:
-        """Let tasks that are about to append add theirs: whoever comes late pays for a commit of its own.
-
-        While the loop works, a thread that commits fights with it for the interpreter's lock; so groups
-        wait until nobody adds to them for some turns of the loop, which takes a tenth of a millisecond
-        when nothing goes on.
-        """
-        loop = asyncio.get_running_loop()
-        until, quiet, before = loop.time() + GATHER_S, 0, len(self._queue)
-        while quiet < QUIET_TURNS and loop.time() < until and not self._closing:
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if len(self._queue) == before else 0
-            before = len(self._queue)
 
 
 def commit_group(database: sqlite3.Connection, group: Sequence[Work | Append], path: Path) -> list[Any]:

@@ -64,6 +64,28 @@ class TestAccepting:
         assert [e.body.type for e in await store.events(run_id)] == ["run_created", "run_started"]
         assert len((await store.runs()).items) == 1
 
+    async def test_a_key_without_a_run_comes_for_the_first_time_once(
+        self, store: OpenStore, opener: Opener
+    ) -> None:
+        other = await opener()
+        first = await asyncio.gather(*((store, other)[i % 2].first_time("a command") for i in range(20)))
+        assert first.count(True) == 1
+        assert await store.known("a command") is None
+        assert await store.first_time("another")
+        await store.accept(RunId("r1"), created("k1"))
+        assert not await store.first_time("k1")
+        assert await store.known("k1") == "r1"
+        accepted = await store.accept(RunId("r2"), created("a command", "c2"))
+        assert accepted == Accepted(RunId("r2"), duplicate=False, queued_behind=0)
+        assert await store.known("a command") == "r2"
+
+    async def test_a_key_without_a_run_outlives_a_rebuild(self, store: OpenStore) -> None:
+        await store.accept(RunId("r1"), created("k1"))
+        assert await store.first_time("a command")
+        await store.rebuild_views()
+        assert not await store.first_time("a command")
+        assert await store.known("k1") == "r1"
+
     async def test_same_run_id_for_another_turn_is_refused_and_others_of_the_group_are_not(
         self, store: OpenStore
     ) -> None:
@@ -441,11 +463,13 @@ class TestWaking:
         await store.release(run_id, epoch, seen=4)
         assert await store.to_wake() == []
 
-    async def test_queued_and_ended_runs_are_not_woken(self, store: OpenStore) -> None:
+    async def test_queued_runs_are_woken_for_news_only_and_ended_ones_never(self, store: OpenStore) -> None:
         first = await started(store, "r1", "c1")
         queued = await started(store, "r2", "c1")
-        await store.append(queued, [steered()], epoch=None)
         assert await store.to_wake() == [first]
+        # A stop, say: it reaches a queued run without waiting for those ahead.
+        await store.append(queued, [steered()], epoch=None)
+        assert await store.to_wake() == [first, queued]
         await store.append(first, [ended()], epoch=None)
         await store.append(first, [decided(first)], epoch=None)
         assert await store.to_wake() == [queued]

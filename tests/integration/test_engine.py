@@ -13,7 +13,7 @@ from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator import approvals, events
 from orchestrator.engine.state import fold
-from orchestrator.errors import ModelRefused, ModelUnavailable, NotFound, Refused
+from orchestrator.errors import ModelRefused, ModelUnavailable, NotFound, Refused, StoreFailed
 from orchestrator.events import ENDED, Json, RunId
 from orchestrator.ids import approval_id
 from orchestrator.ports import StepInput, StepSink
@@ -201,6 +201,52 @@ async def test_a_queued_run_can_be_stopped_and_the_next_one_starts(tmp_path: Pat
         h.agents.check()
 
 
+async def test_a_stop_from_another_process_reaches_a_queued_run(tmp_path: Path) -> None:
+    gate = Gate(DRAFT)
+    async with house(tmp_path, {"small": workflow()}) as h:
+        h.agents.say("builder", gate)
+        first = await h.turn(workflow="small", key="a")
+        second = await h.turn(workflow="small", key="b")
+        await gate.entered.wait()
+        await h.store.append(second, [events.StopRequested(who=BOB)], epoch=None)  # no wake here
+        assert (await h.ended(second)).status == "stopped"
+        assert (await h.service.state(first)).status == "running"
+        gate.let_go.set()
+        await h.ended(first)
+
+
+async def test_a_message_for_a_run_that_has_ended_is_refused_and_not_swallowed(tmp_path: Path) -> None:
+    async with house(tmp_path, {"small": workflow()}) as h:
+        h.agents.say("builder", DRAFT)
+        run_id = await h.turn(workflow="small", key="a")
+        await h.ended(run_id)
+        with pytest.raises(Refused):
+            await h.store.append(run_id, [events.Steered(key="m2", text="wait", who=ADA)], epoch=None)
+        assert await h.store.known("m2") is None
+
+
+async def test_a_failing_database_does_not_fail_the_run(tmp_path: Path) -> None:
+    async def unlucky(step: StepInput, sink: StepSink) -> Json:
+        raise StoreFailed("the disk is full; make room")
+
+    async with house(tmp_path, {"small": workflow()}) as h:
+        h.agents.say("builder", unlucky, DRAFT)
+        state = await h.ended(await h.turn(workflow="small", key="a"))
+        h.agents.check()
+    assert state.status == "completed"
+    assert [s.status for s in state.steps] == ["done"]
+
+
+async def test_a_time_out_inside_an_agent_is_not_taken_for_the_limit_of_its_node(tmp_path: Path) -> None:
+    async with house(tmp_path, {"small": workflow()}) as h:
+        h.agents.say("builder", TimeoutError())
+        state = await h.ended(await h.turn(workflow="small", key="a"))
+    assert state.status == "failed"
+    assert state.ended is not None
+    assert state.ended.problem is not None
+    assert state.ended.problem.kind == "engine"
+
+
 async def test_paused_runs_start_no_step_until_resumed(tmp_path: Path) -> None:
     gate = Gate(BRIEF)
     async with house(tmp_path, WORKFLOWS) as h:
@@ -295,7 +341,9 @@ async def test_only_the_first_of_many_decisions_counts(tmp_path: Path) -> None:
         late = await h.service.decide(question, decision="reject", who=ADA)
         assert not late.counted
         [approval] = (await h.service.state(run_id)).approvals.values()
-        assert len(approval.late) == 100
+        # Those that raced are on record, and one late word of each person afterwards.
+        assert [d.who for d in approval.late][-1] == ADA
+        assert len(approval.late) <= 100
         assert (await h.service.state(run_id)).status == state.status
 
 

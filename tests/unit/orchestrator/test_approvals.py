@@ -107,19 +107,34 @@ def test_digest_takes_any_text() -> None:
 def test_difference_is_empty_exactly_when_nothing_changed(one: Json, other: Json) -> None:
     assert difference(one, one) == ()
     assert bool(difference(one, other)) == (digest(one) != digest(other))
-    assert all(line[0] in "+-" for line in difference(one, other))
+    assert not any("\n" in line for line in difference(one, other))
 
 
-def test_difference_keeps_lines_that_look_like_diff_headers() -> None:
-    changes = difference({"a": "-- x", "b": "@@"}, {"a": "++ y", "b": "---"})
-    assert set(changes) == {'- "a": "-- x",', '+ "a": "++ y",', '- "b": "@@"', '+ "b": "---"'}
+def test_difference_names_places_values_and_what_came_and_went() -> None:
+    before = {"a": "x\ny", "b": [1, 2], "c": {"d": None}, "gone": True, "l": ["p", "q"]}
+    after = {"a": "z", "b": [2, 1], "c": {"d": [3]}, "l": ["q", "r"], "new": {}}
+    assert difference(before, after) == (
+        'a: "x\\ny" → "z"',
+        "b: the order is now [2, 1]",
+        "c › d: nothing → [3]",
+        "gone: removed true",
+        'l: removed "p"',
+        'l: added "r"',
+        "new: added nothing",
+    )
+
+
+def test_difference_follows_tasks_by_their_ids() -> None:
+    one, two, odd = task("one", "One"), task("two", "Two"), {"id": 7}
+    assert difference(plan("g", one, two), plan("g", two, one)) == ("tasks: the order is now two, one",)
+    assert difference(plan("g", one, two), plan("g", two))[0].startswith('tasks › one: removed id "one"')
+    assert difference({"l": [one, odd]}, {"l": [one, one]})  # ids that name nothing are no ids
 
 
 def test_difference_of_a_plan_shows_what_a_person_changed() -> None:
     changes = difference(plan("old"), plan("new", task("draft", "Write it"), task("more")))
-    assert '- "goal": "old",' in changes
-    assert '+ "goal": "new",' in changes
-    assert '+   "id": "more",' in changes
+    assert 'goal: "old" → "new"' in changes
+    assert any(line.startswith('tasks › more: added id "more"') for line in changes)
 
 
 def test_run_ids_are_short_and_never_meet() -> None:

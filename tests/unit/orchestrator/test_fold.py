@@ -313,7 +313,7 @@ def test_any_prefix_folds_and_folding_goes_on_from_anywhere(
 @given(workflows(), RUN_SETTINGS, SEEDS, st.integers(0, 25))
 def test_log_survives_json(workflow: Workflow, run_settings: RunSettings, seed: int, acts: int) -> None:
     play = played(workflow, run_settings, seed, acts).play
-    read = [replace(e, body=body_adapter.validate_json(e.body.model_dump_json())) for e in play.events]
+    read = [e._replace(body=body_adapter.validate_json(e.body.model_dump_json())) for e in play.events]
     assert read == play.events
     assert fold(read) == play.state
 

@@ -139,10 +139,8 @@ def test_edit_replaces_what_the_builder_sees_and_records_the_difference() -> Non
     assert resolved.output == edited
     assert resolved.who == BOB
     assert set(resolved.changes) == {
-        '- "goal": "Explain tea",',
-        '+ "goal": "Explain green tea",',
-        '-   "title": "Write it"',
-        '+   "title": "Write about green tea"',
+        'goal: "Explain tea" → "Explain green tea"',
+        'tasks › draft › title: "Write it" → "Write about green tea"',
     }
 
 
