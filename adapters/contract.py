@@ -191,7 +191,7 @@ class TaskLine(Value):
     title: str
     acceptance: str = ""
     depends_on: tuple[str, ...] = ()
-    state: RowState = "waiting"
+    state: RowState | None = "waiting"  # None: not shown, as where the plan itself is in question
 
 
 class PlanPart(Value):

@@ -93,8 +93,10 @@ def _plan_text(plan: PlanPart) -> str:
 
 
 def _task_text(task: TaskLine) -> str:
-    after = f"; after {', '.join(task.depends_on)}" if task.depends_on else ""
-    text = f"- {task.id}: {task.title} ({task.state}{after})"
+    facts = [task.state] if task.state else []
+    if task.depends_on:
+        facts.append(f"after {', '.join(task.depends_on)}")
+    text = f"- {task.id}: {task.title}" + (f" ({'; '.join(facts)})" if facts else "")
     return f"{text}\n  Done when: {task.acceptance}" if task.acceptance else text
 
 

@@ -151,9 +151,10 @@ def _assemble(
     own: str | None,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
+    tools = _tools(settings, knowledge)
     agents = AgentRegistry(
         specs,
-        tools=_tools(settings, knowledge),
+        tools=tools,
         models=models,
         default_model=settings.model_for("") or RULES,
     )
@@ -173,7 +174,13 @@ def _assemble(
     defaults = channel_defaults(settings)
     intake: Intake
     commands = Commands(
-        service, permissions, lambda turn: intake.take(turn), defaults, tuple(settings.providers()), clock
+        service,
+        permissions,
+        lambda turn: intake.take(turn),
+        defaults,
+        tuple(settings.providers()),
+        clock,
+        tools=tools.names(),
     )
     intake = Intake(service, permissions, adapters, commands.policy, file_text)
     inbound = Inbox(intake, Decisions(service, permissions), commands)

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from orchestrator.events import RunSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Model = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*:\S{1,200}$")]
+Model = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}:\S{1,200}$")]
 # "slack:U123" names a person; a group or a role is named by its bare id.
 Member = Annotated[str, StringConstraints(pattern=r"^[^\s,]{1,200}$")]
 
 MONTH_S: Final = 31 * 86_400.0
 ALIASES: Final = {"expires_after": "expires_after_s", "approver": "approvers", "admin": "admins"}
+_SHOWN: Final = {"expires_after_s": "expires_after"}  # people give units, so the name has none
 _PART: Final = "models."  # one agent's model is stored as "models.<agent>", so that changes do not collide
 
 
@@ -155,6 +156,11 @@ def parse_change(
     return {key: _value(key, text, workflows, tools)}
 
 
+def shown_name(key: str) -> str:
+    """A setting's name as people read and type it."""
+    return _SHOWN.get(key, key)
+
+
 def show(key: str, policy: ChannelPolicy) -> str:
     """A value as people would type it; "" is said in words."""
     if key == "models":
@@ -283,9 +289,9 @@ def _items(text: str) -> list[str]:
 
 
 def _unknown_key(key: str) -> str:
-    near = difflib.get_close_matches(key, [*KEYS, "model", *ALIASES], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key, [*map(shown_name, KEYS), "model", *ALIASES], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"there is no setting {_short(key)!r}; {hint}settings are {', '.join(KEYS)}"
+    return f"there is no setting {_short(key)!r}; {hint}settings are {', '.join(map(shown_name, KEYS))}"
 
 
 def _first(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ from typing import Literal, cast
 import click
 from pydantic import BaseModel, SecretStr
 
+from bot.check_home import home_flaw
 from config.documents import read_model
 from config.errors import ConfigError, ConfigProblem, short_path, suggest
 from config.load import Survey, survey
@@ -208,10 +209,15 @@ def _workflows(folders: Iterable[Path], agents: frozenset[str] | None) -> Iterat
 
 def _folders(settings: Settings) -> Iterator[CheckRow]:
     home = settings.home
-    existing = next((p for p in (home, *home.parents) if p.exists()), home)
-    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    note = "" if writable else "cannot be written; make it writable for this user, or set QUARTET_HOME"
-    yield CheckRow("home", short_path(home), "file system", "ok" if writable else "wrong", note)
+    note = home_flaw(home)
+    yield CheckRow("home", short_path(home), "file system", "wrong" if note else "ok", note)
+    database = home / "quartet.db"
+    # Imported here: with it comes what `--help` need not wait for.
+    from orchestrator.infra.sqlite_check import database_flaw
+
+    note = database_flaw(database)
+    shown = short_path(database) if database.exists() else "none yet"
+    yield CheckRow("database", shown, "file system", "wrong" if note else "ok", note)
     folder = settings.knowledge_dir
     if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK):
         count = sum(1 for _, _, names in os.walk(folder) for name in names if not name.startswith("."))

@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # name → (module, attribute, one line): the list is shown without importing anything.
 COMMANDS = {
-    "up": ("bot.cli_up", "up", "Start the bot: web page, HTTP API and every chat platform that has a token."),
+    "up": ("bot.cli_up", "up", "Start the bot: the web page and the HTTP API."),
     "ask": ("bot.cli_ask", "ask", "One turn in the terminal: progress on stderr, answer on stdout."),
     "check": ("bot.check", "check_command", "Show every setting, where it came from and what is wrong."),
     "runs": ("bot.cli_runs", "runs", "List, show, stop, pause and resume runs."),

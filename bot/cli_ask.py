@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import select
+import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -12,6 +16,7 @@ import click
 from bot.cli import common, given
 
 MAX_INPUT = 1_000_000  # bytes of text that are read; what is longer is a file
+STDIN_WITHIN_S = 3.0  # a pipe that nobody writes to must not hold a turn that has its text
 
 
 @click.command()
@@ -43,6 +48,8 @@ def ask(
 ) -> None:
     r"""Ask Quartet; TEXT may be `-` (or missing) to be read from a pipe.
 
+    With TEXT and a pipe, what comes through the pipe is attached as stdin.txt. A command word
+    as TEXT (status, stop, runs, help, …) does here what it does in every chat: try "help".
     Progress goes to stderr, the answer to stdout: Markdown when it is piped. Approvals are asked
     at the prompt. Exit code 0 completed, 1 failed, 2 used wrongly, 3 rejected, stopped or expired,
     130 interrupted.
@@ -51,7 +58,8 @@ def ask(
     Examples:
       quartet ask "Compare our two deployment options"
       quartet ask --yes --file notes.txt "Sum this up" > summary.md
-      git diff | quartet ask --yes --context length=short -
+      git diff | quartet ask --yes "Review this change"
+      echo "What is a run?" | quartet ask --yes --context length=short -
       quartet ask --conversation bridge "And what does it cost?"
       quartet ask --json --yes "What is a run?" | jq .message.content
     """
@@ -67,22 +75,48 @@ def ask(
         raise click.UsageError('there is nothing to ask; give TEXT, or pipe it in: quartet ask "…"', context)
 
     from adapters.errors import AttachmentRefused
-    from adapters.terminal.adapter import attach
+    from adapters.terminal.adapter import LIMITS, attach
 
+    piped = _piped(LIMITS.file_bytes) if text not in (None, "-") else b""
+    with tempfile.TemporaryDirectory(prefix="quartet-ask-") as folder:
+        if piped:
+            given_file = Path(folder) / "stdin.txt"
+            given_file.write_bytes(piped)
+            files = (*files, given_file)
+        try:
+            attached = tuple(attach(path) for path in files)
+        except AttachmentRefused as error:
+            raise click.BadParameter(str(error), context, param_hint="--file") from None
+        policy = "yes" if yes else "no" if no_input else "prompt"
+
+        from bot.cli_settings import settings_of
+        from bot.cli_turn import Asked, take_turn
+        from bot.logs import configure_logging
+
+        settings = settings_of(context)
+        configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
+        asked = Asked(words, attached, workflow, facts, conversation, policy, as_json)
+        code = asyncio.run(take_turn(settings, asked))
+    sys.exit(code)
+
+
+def _piped(most: int) -> bytes:
+    """What a pipe or a file on stdin holds; nothing where stdin is anything else, or nobody writes."""
     try:
-        attached = tuple(attach(path) for path in files)
-    except AttachmentRefused as error:
-        raise click.BadParameter(str(error), context, param_hint="--file") from None
-
-    from bot.cli_settings import settings_of
-    from bot.cli_turn import Asked, take_turn
-    from bot.logs import configure_logging
-
-    settings = settings_of(context)
-    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
-    policy = "yes" if yes else "no" if no_input else "prompt"
-    asked = Asked(words, attached, workflow, facts, conversation, policy, as_json)
-    sys.exit(asyncio.run(take_turn(settings, asked)))
+        place = sys.stdin.fileno()
+        kind = os.fstat(place).st_mode
+    except (AttributeError, OSError, ValueError):  # closed
+        return b""
+    if not stat.S_ISFIFO(kind) and not stat.S_ISREG(kind):
+        return b""
+    if not select.select([place], [], [], STDIN_WITHIN_S)[0]:
+        late = f"Nothing came through the pipe within {STDIN_WITHIN_S:g} s, so it is left out"
+        click.echo(f"{late}; what takes longer can be saved and given with --file PATH.", err=True)
+        return b""
+    content = sys.stdin.buffer.read(most + 1)
+    if len(content) > most:
+        raise click.UsageError(f"more than {most:,} bytes on stdin; give a part of it")
+    return content
 
 
 def _context(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -92,6 +126,12 @@ def _context(pairs: tuple[str, ...]) -> dict[str, str]:
         if not sign or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,39}", key):
             raise click.BadParameter(f"{pair!r} is not K=V; write e.g. tone=friendly", param_hint="--context")
         facts[key] = value
+    from adapters.web.inbound import CHOICES
+
+    for key, value in facts.items():
+        if value not in CHOICES.get(key, (value,)):
+            usual = ", ".join(CHOICES[key])
+            click.echo(f"Note: {key} is usually one of {usual}; {value!r} is handed on as it is.", err=True)
     return facts
 
 

@@ -34,8 +34,8 @@ def runs(context: click.Context) -> None:
     Examples:
       quartet runs                       the newest runs
       quartet runs list --status waiting
-      quartet runs show 01J8             its timeline
-      quartet runs stop 01J8
+      quartet runs show r7k2             its timeline
+      quartet runs stop r7k2
     """
     if context.invoked_subcommand is None:
         context.invoke(list_runs)
@@ -88,8 +88,8 @@ def show_run(context: click.Context, run_id: str, as_json: bool) -> None:
 
     \b
     Examples:
-      quartet runs show 01J8
-      quartet runs show 01J8 --json
+      quartet runs show r7k2
+      quartet runs show r7k2 --json
     """
 
     async def look(core: Core) -> tuple[RunRow, list[Any]]:
@@ -118,8 +118,8 @@ def stop_run(context: click.Context, run_id: str, reason: str) -> None:
 
     \b
     Examples:
-      quartet runs stop 01J8
-      quartet runs stop 01J8 --reason "asked the wrong thing"
+      quartet runs stop r7k2
+      quartet runs stop r7k2 --reason "asked the wrong thing"
     """
     _control(context, run_id, "stop", lambda c, i: c.service.stop(i, who=me(), reason=reason), set(ENDED))
 
@@ -133,7 +133,7 @@ def pause_run(context: click.Context, run_id: str) -> None:
 
     \b
     Example:
-      quartet runs pause 01J8
+      quartet runs pause r7k2
     """
     _control(context, run_id, "pause", lambda c, i: c.service.pause(i, who=me()), {"paused"})
 
@@ -147,7 +147,7 @@ def resume_run(context: click.Context, run_id: str) -> None:
 
     \b
     Example:
-      quartet runs resume 01J8
+      quartet runs resume r7k2
     """
     _control(context, run_id, "go on", lambda c, i: c.service.resume(i, who=me()), {"running", "waiting"})
 

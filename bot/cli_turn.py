@@ -66,14 +66,15 @@ async def take_turn(settings: Settings, asked: Asked) -> int:
     screen = Screen(sys.stdout, sys.stderr)
     asker = _asker(asked, screen)
     adapter = TerminalAdapter(conversation, person, screen=screen, asker=asker, show_answer=not asked.as_json)
-    async with open_core(settings, adapters=[adapter], own=conversation.key) as core:
+    key = f"terminal-{uuid.uuid4().hex}"
+    async with open_core(settings, adapters=[adapter], own=key) as core:
         if asked.workflow is not None:
             try:
                 core.service.workflow(asked.workflow)
             except NotFound as error:
                 raise click.UsageError(str(error)) from None
         typed = Typed(
-            key=f"terminal-{uuid.uuid4().hex}",
+            key=key,
             text=asked.text,
             at=datetime.now(UTC),
             files=asked.files,

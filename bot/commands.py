@@ -23,7 +23,7 @@ from bot import channel_settings, command_words
 from bot.channel_settings import ChannelPolicy, SettingError
 from bot.command_words import WORDS, Words
 from bot.permissions import Permissions
-from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.errors import NotFound, OrchestratorError, StoreFailed
 from orchestrator.events import RunId, RunStatus, Usage, Who
 from orchestrator.ports import Clock, RunRow
 from orchestrator.service import Service
@@ -33,6 +33,7 @@ StartTurn = Callable[[Turn], Awaitable[Receipt]]
 LISTED = 10  # runs in a list
 LOOKED_AT = 100  # newest runs of a status among which those of a channel are looked for
 TITLE_LENGTH = 70
+_AGAIN = "This command came before and is not performed again; `status` shows how things are."
 _OPEN: tuple[RunStatus, ...] = ("running", "waiting", "paused", "queued")
 
 
@@ -46,6 +47,7 @@ class Commands:
         defaults: the policy of a channel where nothing was set.
         providers: names that may stand before the colon of a model.
         clock: for the month of `usage`.
+        tools: names there are, for `settings tools=`; None: any.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Commands:
         defaults: ChannelPolicy,
         providers: Collection[str],
         clock: Clock,
+        *,
+        tools: Collection[str] | None = None,
     ) -> None:
         self._service = service
         self._permissions = permissions
@@ -63,6 +67,7 @@ class Commands:
         self._defaults = defaults
         self._providers = providers
         self._clock = clock
+        self._tools = tools
 
     def is_command(self, text: str) -> bool:
         """Whether text after a mention is a command and not a turn."""
@@ -74,12 +79,24 @@ class Commands:
         return channel_settings.effective(self._defaults, stored)
 
     async def perform(self, command: Command) -> Receipt:
-        """Do what a command says. Never raises for what a person can do wrong."""
+        """Do what a command says. Never raises for what a person can do wrong.
+
+        What changes something is performed once for each key.
+
+        Raises:
+            StoreFailed: the same command can be handed in again.
+        """
         words = command_words.read(command.text)
         try:
             return await self._perform(command, words)
+        except StoreFailed:
+            raise  # no refusal: the adapter keeps the command and hands it in again
         except (OrchestratorError, SettingError) as error:
             return _no(str(error))
+
+    async def _first_time(self, command: Command) -> bool:
+        """Ask right before something changes: said again, "stop" would stop the next run."""
+        return await self._service.store.first_time(command.key)
 
     async def _perform(self, command: Command, words: Words) -> Receipt:
         match words.word:
@@ -141,6 +158,8 @@ class Commands:
         )
         if not allowed.ok:
             return _no(allowed.reason, row.id)
+        if not await self._first_time(command):
+            return _yes(_AGAIN)
         who = Who(key=command.person.key, name=command.person.name)
         match words.word:
             case "stop":
@@ -252,7 +271,7 @@ class Commands:
         total = Usage()
         facts: list[tuple[str, str]] = []
         for model, usage in sorted(used.items()):
-            facts.append((model, _spent(usage)))
+            facts.append(("engine: rules" if model == "rules:rules" else model, _spent(usage)))
             total = total.plus(usage)
         if len(facts) > 1:
             facts.append(("all", _spent(total)))
@@ -267,7 +286,8 @@ class Commands:
         policy = channel_settings.effective(self._defaults, stored)
         origins = channel_settings.origins(stored)
         facts = tuple(
-            (key, f"{channel_settings.show(key, policy)} ({origins[key]})") for key in channel_settings.KEYS
+            (channel_settings.shown_name(key), f"{channel_settings.show(key, policy)} ({origins[key]})")
+            for key in channel_settings.KEYS
         )
         parts: list[CardPart] = [FactsPart(facts=facts)]
         flaws = channel_settings.flaws(stored)
@@ -289,13 +309,20 @@ class Commands:
             workflows=self._service.workflows,
             agents=self._service.agents.names(),
             providers=self._providers,
+            tools=self._tools,
         )
+        if not await self._first_time(command):
+            return _yes(_AGAIN)
         channel = command.conversation.channel_key
         await self._service.store.change_settings(channel, changes)
         policy = await self.policy(command.conversation)
         changed = sorted({name.split(".", 1)[0] for name in changes})
-        now = "; ".join(f"{name} = {channel_settings.show(name, policy)}" for name in changed)
-        return _yes(f"Set for this channel: {now}. Runs that were made before keep what they had.")
+        now = "; ".join(
+            f"{channel_settings.shown_name(name)} = {channel_settings.show(name, policy)}" for name in changed
+        )
+        # The page has one channel: who sets something in one conversation should know that it is for all.
+        where = " (the whole page, all its conversations)" if command.conversation.platform == "web" else ""
+        return _yes(f"Set for this channel{where}: {now}. Runs that were made before keep what they had.")
 
     def _why(self, command: Command) -> Receipt:
         last = self._permissions.last(command.conversation.key, command.person.key)
@@ -334,6 +361,8 @@ def _title(row: RunRow) -> str:
 
 
 def _spent(usage: Usage) -> str:
+    if not usage.input_tokens and not usage.output_tokens:
+        return "no cost: no model was asked"
     cost = "no known price" if usage.cost_usd is None else f"${usage.cost_usd:,.4f}"
     return f"{usage.input_tokens:,} in · {usage.output_tokens:,} out · {usage.calls:,} calls · {cost}"
 

@@ -13,7 +13,7 @@ from bot.channel_settings import ChannelPolicy
 from bot.permissions import Permissions
 from bot.plan_form import FormErrors, changes_form, edit_form, edited_arguments
 from orchestrator.engine.state import Approval, RunState
-from orchestrator.errors import NotFound, OrchestratorError, Refused
+from orchestrator.errors import NotFound, OrchestratorError, Refused, StoreFailed
 from orchestrator.events import ApprovalId, DecisionKind, Json, RunId, Who
 from orchestrator.ports import ApprovalRow
 from orchestrator.service import Service
@@ -42,7 +42,11 @@ class Decisions:
         self._permissions = permissions
 
     async def click(self, click: Click, policy: ChannelPolicy) -> Receipt:
-        """Take a click. Never raises for what a person can do wrong."""
+        """Take a click. Never raises for what a person can do wrong.
+
+        Raises:
+            StoreFailed: nothing was recorded; it can be tried again.
+        """
         try:
             match click.action:
                 case "approve" | "reject":
@@ -57,11 +61,17 @@ class Decisions:
                     return Receipt(
                         accepted=False, text=f"This version does not know the button {click.action[:40]!r}."
                     )
+        except StoreFailed:
+            raise  # no refusal: it can be tried again
         except OrchestratorError as error:
             return Receipt(accepted=False, text=str(error))
 
     async def form(self, given: FormInput) -> Receipt:
-        """Take a form. Errors come back at their fields; nothing is recorded then."""
+        """Take a form. Errors come back at their fields; nothing is recorded then.
+
+        Raises:
+            StoreFailed: nothing was recorded; it can be tried again.
+        """
         action, _, target = given.form_id.partition(":")
         if action not in ("edit", "changes") or not target:
             return Receipt(accepted=False, text="This form is not known here; open it again from the card.")
@@ -70,6 +80,7 @@ class Decisions:
             row = await self._service.store.approval(approval_id)
             if row is None:
                 raise NotFound(f"there is no approval {approval_id!r}")
+            _check_place(given, row.conversation_id)
             if action == "changes":
                 comment = given.values.get("comment", "").strip()
                 if not comment:
@@ -79,6 +90,8 @@ class Decisions:
             return await self._decide(given, approval_id, "edit", edited=edited)
         except FormErrors as error:
             return Receipt(accepted=False, errors=error.errors)
+        except StoreFailed:
+            raise  # no refusal: it can be tried again
         except OrchestratorError as error:
             return Receipt(accepted=False, text=str(error))
 
@@ -92,6 +105,7 @@ class Decisions:
         edited: Json | None = None,
     ) -> Receipt:
         row = await self._known(approval_id)
+        _check_place(given, row.conversation_id)
         state = await self._service.state(row.run_id)
         allowed = self._permissions.decide(
             given.conversation.key, given.person, row.asked, state.created.turn.who.key
@@ -112,6 +126,7 @@ class Decisions:
 
     async def _form(self, click: Click, approval_id: ApprovalId, action: str) -> Receipt:
         row = await self._known(approval_id)
+        _check_place(click, row.conversation_id)
         state = await self._service.state(row.run_id)
         allowed = self._permissions.decide(
             click.conversation.key, click.person, row.asked, state.created.turn.who.key
@@ -132,6 +147,7 @@ class Decisions:
 
     async def _control(self, click: Click, run_id: RunId, action: str, policy: ChannelPolicy) -> Receipt:
         state = await self._service.state(run_id)
+        _check_place(click, state.created.conversation_id)
         allowed = self._permissions.control(
             click.conversation.key, click.person, action, state.created.turn.who.key, policy
         )
@@ -148,6 +164,7 @@ class Decisions:
 
     async def _retry(self, click: Click, run_id: RunId, policy: ChannelPolicy) -> Receipt:
         state = await self._service.state(run_id)
+        _check_place(click, state.created.conversation_id)
         if state.status != "failed":
             raise Refused(f"Only a failed run can be tried again; this one is {state.status}.")
         allowed = self._permissions.start(click.conversation.key, click.person, policy)
@@ -168,6 +185,16 @@ class Decisions:
 def who(person: Person) -> Who:
     """A person, as the log remembers them."""
     return Who(key=person.key, name=person.name)
+
+
+def _check_place(given: Click | FormInput, conversation_id: str) -> None:
+    """Cards are pressed where they stand: who may act in one conversation may not in every one.
+
+    Raises:
+        Refused: it comes from somewhere else.
+    """
+    if given.conversation.key != conversation_id:
+        raise Refused("This belongs to another conversation; press the button on the card there.")
 
 
 def _too_late(approval: Approval, state: RunState) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from adapters.contract import Attachment, ChatAdapter, ConversationRef, Receipt, Turn
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, PlatformDown, RateLimited
 from bot.channel_settings import ChannelPolicy
 from bot.decisions import who
 from bot.permissions import Permissions
-from orchestrator.errors import OrchestratorError, Refused
+from orchestrator.errors import OrchestratorError, Refused, StoreFailed
 from orchestrator.events import Line, StoredFile, TurnRecord
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
@@ -57,7 +57,13 @@ class Intake:
         self._read_text = read_text
 
     async def take(self, turn: Turn) -> Receipt:
-        """Start, queue or hand on a turn."""
+        """Start, queue or hand on a turn.
+
+        Raises:
+            StoreFailed: nothing was stored; the same turn can be handed in again.
+            PlatformDown: a file cannot be had now; as above.
+            RateLimited: a file cannot be had yet; as above.
+        """
         refusal = check_text(turn.text, len(turn.attachments))
         if refusal:
             return Receipt(accepted=False, text=refusal)
@@ -91,6 +97,8 @@ class Intake:
                 workflow=workflow,
                 settings=policy.to_run_settings(),
             )
+        except (StoreFailed, PlatformDown, RateLimited):
+            raise  # no refusal: the adapter keeps the turn and hands it in again
         except (OrchestratorError, AdapterError) as error:
             return Receipt(accepted=False, text=str(error))
         return Receipt(accepted=True, run_id=accepted.run_id)

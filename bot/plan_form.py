@@ -92,20 +92,23 @@ def edited_arguments(asked: ApprovalRequested, values: Mapping[str, str]) -> Jso
         FormErrors: by field, each saying how to mend it.
     """
     limits = {field.name: field.max_length for field in edit_form(asked).fields}
+    errors: dict[str, str] = {}
     for name, value in values.items():
         limit = limits.get(name, MAX_FIELD)
         if len(value) > limit:
-            raise FormErrors({name: f"too long: at most {limit:,} characters"})
+            errors[name] = f"too long: at most {limit:,} characters"
     before = _plan(asked)
     if before is None:
+        if errors:
+            raise FormErrors(errors)
         return _json(asked, values.get("json", ""))
-    errors: dict[str, str] = {}
     goal = _line(values.get("goal", ""))
-    if not goal:
+    if not goal and "goal" not in errors:
         errors["goal"] = "say what the plan is for"
     tasks: list[PlanTask] = []
     try:
-        tasks = read_tasks(values.get("tasks", ""), before.tasks)
+        if "tasks" not in errors:
+            tasks = read_tasks(values.get("tasks", ""), before.tasks)
     except ValueError as error:
         errors["tasks"] = str(error)
     if errors:

@@ -96,8 +96,8 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def plan_part(plan: Plan, state: RowState = "waiting", done: frozenset[str] = frozenset()) -> PlanPart:
-    """A plan as part of a card."""
+def plan_part(plan: Plan, state: RowState | None = "waiting", done: frozenset[str] = frozenset()) -> PlanPart:
+    """A plan as part of a card; `state` is that of the tasks that are not done, None shows none."""
     return PlanPart(
         goal=plan.goal,
         outline=tuple(plan.outline),
@@ -257,7 +257,7 @@ def _approval(state: RunState, approval: Approval) -> Card:
     if asked.body:
         parts.append(MarkdownPart(text=asked.body))
     if plan is not None:
-        parts.append(plan_part(plan))
+        parts.append(plan_part(plan, state=None))  # it is the plan that is in question, not the work
     else:
         parts += [FactsPart(facts=tuple((k, str(v)) for k, v in asked.arguments.items()))]
     resolved, decision = approval.resolved, approval.decision
@@ -351,6 +351,10 @@ def _answer(state: RunState, card_id: CardId, answer: Answer) -> Card:
         parts.append(SourcesPart(sources=lines))
     if answer.notes:
         parts.append(NotesPart(title="Review notes", notes=tuple(answer.notes)))
+    unheard = state.steered[state.heard :]
+    if unheard:
+        title = "Came while the last agent worked; it may not be in the answer"
+        parts.append(NotesPart(title=title, notes=tuple(s.text for s in unheard)))
     parts += [FilePart(name=f.name, media_type=f.media_type, text=f.text) for f in answer.files]
     facts: list[tuple[str, str]] = []
     if answer.score is not None:

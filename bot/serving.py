@@ -1,4 +1,4 @@
-"""`quartet up`: one server for the page, the API and every chat platform that has a token.
+"""`quartet up`: one server for the page, the API and every chat platform that is connected.
 
 The port answers first: what is heavy (models, platforms) is loaded after the server listens.
 """
@@ -37,11 +37,11 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
     """Run the bot until SIGINT or SIGTERM.
 
     Raises:
-        ConfigError: the address is taken or not allowed, or another bot uses the same home.
+        ConfigError: the address is taken or not allowed, or the home cannot be used or is another bot's.
         StoreFailed: the database cannot be used.
     """
     settings = settings.with_address(host, port)
-    await asyncio.to_thread(settings.home.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(_make_home, settings.home)
     with _alone(settings.home), _listen(settings) as sock:
         view = api_core.Core(policy=channel_defaults(settings))
         access = Access(
@@ -136,6 +136,19 @@ def _components(core: Core) -> dict[str, api_core.Component]:
     return parts
 
 
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _home_unusable(home, error) from error
+
+
+def _home_unusable(home: Path, error: OSError) -> ConfigError:
+    message = f"the folder {home} cannot be made or written ({error.strerror})"
+    remedy = "set it to a folder that this account may write"
+    return ConfigError([ConfigProblem("environment", None, None, "QUARTET_HOME", message, remedy)])
+
+
 @contextlib.contextmanager
 def _alone(home: Path) -> Generator[None]:
     """One bot for one home: two would send every card twice."""
@@ -152,6 +165,8 @@ def _alone(home: Path) -> Generator[None]:
             "stop it, or set QUARTET_HOME to another folder",
         )
         raise ConfigError([problem]) from None
+    except OSError as error:
+        raise _home_unusable(home, error) from error
     try:
         yield
     finally:

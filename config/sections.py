@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from config.values import HttpUrl, ModelName, ModelReference
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Member = Annotated[str, Field(pattern=r"^[^\s,]{1,200}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
@@ -36,13 +37,24 @@ class OwnProvider(Section):
 
 
 class ChatDefaults(Section):
-    """How the bot behaves in a channel that has no settings of its own."""
+    """How the bot behaves in a channel that has no settings of its own.
+
+    Takes exactly what a channel's own settings take (`bot.channel_settings.ChannelPolicy`).
+    """
 
     approvals: Literal["ask", "auto"] = "ask"
-    approvers: tuple[str, ...] = ()  # "platform:id"; empty: everybody in the conversation
+    approvers: tuple[Member, ...] = ()  # "platform:id"; empty: everybody in the conversation
     allow_requester: bool = True  # may approve what they asked for
-    expires_after_s: float = Field(default=86_400, gt=0, le=31_536_000)
+    expires_after_s: float = Field(default=86_400.0, ge=1, le=31 * 86_400.0)
     busy: Literal["queue", "steer", "interrupt"] = "queue"  # new messages while a run works
     verbosity: Literal["short", "normal", "full"] = "normal"
-    language: Annotated[str, Field(max_length=40)] = ""  # of answers; "": that of the request
+    # Of answers, a name or a code such as de-CH; "": that of the request.
+    language: str = Field(default="", max_length=40, pattern=r"^[^\W\d_]*([ -][^\W_]+)*$")
     exchanges: int = Field(default=6, ge=0, le=50)  # of the conversation so far, for every agent
+
+    @field_validator("expires_after_s", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("is no number; write a number of seconds")  # noqa: TRY004 - pydantic knows only this one
+        return value

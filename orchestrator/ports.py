@@ -63,14 +63,14 @@ class Log(Protocol):
     """The append-only log of every run, with what must commit together with it."""
 
     async def accept(self, run_id: RunId, created: RunCreated) -> Accepted:
-        """Store the inbox row (`created.turn.key`), the run with its first event, its place in the conversation.
+        """Store the inbox row (`created.turn.key`), the run's first event, its place in the conversation.
 
         If no run of the conversation is unfinished, `RunStarted` is appended in the same transaction.
         """
         ...
 
     async def known(self, key: str) -> RunId | None:
-        """The run that the message with this inbox key made, or was handed to (`Steered`); None: never seen."""
+        """The run that the message with this key made, or was handed to (`Steered`); None: never seen."""
         ...
 
     async def first_time(self, key: str) -> bool:
@@ -94,7 +94,7 @@ class Log(Protocol):
 
         Args:
             epoch: the owner's; None for a fact from outside.
-            expected_seq: the last sequence number the caller has folded; None: append wherever the log stands.
+            expected_seq: the last number that the caller has folded; None: append wherever the log stands.
             status: the run's status after these events, by fold; None leaves it.
 
         Raises:
@@ -230,7 +230,7 @@ class Views(Protocol):
         ...
 
     async def exchanges(self, conversation_id: str, *, before: int, limit: int) -> list[Line]:
-        """The last `limit` turns with position < `before` and their answers, oldest first: person, bot, person, bot, …"""
+        """The last `limit` turns with position < `before`, oldest first, each followed by its answer."""
         ...
 
     async def due(self, *, until: datetime) -> list[Due]:
@@ -238,7 +238,7 @@ class Views(Protocol):
         ...
 
     async def to_wake(self) -> list[RunId]:
-        """Runs that are neither ended nor queued, not owned by another living process, and not merely waiting.
+        """Runs that somebody has to look at, and that no other living process owns.
 
         Asked at start and by the sweep. A run waiting for an approval is in it only if a fact came after
         its owner last looked, or its timer is due.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,7 +141,7 @@ class House:
 @asynccontextmanager
 async def house(
     folder: Path, workflows: dict[str, Workflow], agents: ScriptedAgents | None = None
-) -> AsyncIterator[House]:
+) -> AsyncGenerator[House]:
     """A running core. Leaving it is a shutdown; entering it again on the same folder, a restart."""
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
     try:

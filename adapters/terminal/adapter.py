@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import mimetypes
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -264,7 +264,7 @@ class TerminalAdapter:
             while (button := await self._asker.choose(title, buttons, again=again)) is not None:
                 again = True
                 click = words.parse_click(button, message, self.person, key=_new_key(), at=self._clock())
-                receipt = await self._connected().click(click)
+                receipt = await _taken(self._connected().click(click))
                 await self._show_receipt(receipt)
                 if receipt.form is not None:
                     if await self._fill(receipt.form):
@@ -279,7 +279,7 @@ class TerminalAdapter:
             given = words.parse_form(
                 form, values, self.conversation, self.person, key=_new_key(), at=self._clock()
             )
-            receipt = await self._connected().form(given)
+            receipt = await _taken(self._connected().form(given))
             await self._show_receipt(receipt)
             if receipt.accepted:
                 return True
@@ -288,6 +288,14 @@ class TerminalAdapter:
             errors = dict(receipt.errors)
             form = outbound.with_values(form, values)
         return False
+
+
+async def _taken(answer: Awaitable[Receipt]) -> Receipt:
+    """What the bot answers; where it fails, a word instead, so that the question stays open."""
+    try:
+        return await answer
+    except Exception as error:
+        return Receipt(accepted=False, text=f"That could not be taken just now ({error}). Try again.")
 
 
 def attach(path: Path) -> Attachment:

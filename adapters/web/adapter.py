@@ -71,9 +71,7 @@ class WebAdapter:
         self._feed = Feed()
         self._delivery = Delivery(self._messages, self._asides, self._feed, commands)
         doors = Doors([urlsplit(base_url).hostname or "", *hosts], allowed_origins)
-        self._entrance = Entrance(
-            doors, self._asides, sign_in, secure_cookie=base_url.startswith("https://")
-        )
+        self._entrance = Entrance(doors, self._asides, sign_in, secure_cookie=base_url.startswith("https://"))
         self._pages = Pages(
             messages=self._messages,
             asides=self._asides,

@@ -7,7 +7,7 @@ is handed in again, at the next start at the latest; the bot knows a repeated on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
@@ -55,8 +55,7 @@ class Delivery:
     async def start(self, inbound: Inbound) -> None:
         """Begin to hand in, first what was left over."""
         self._inbound = inbound
-        for conversation in await self._messages.undelivered_conversations():
-            await self.deliver(conversation)
+        await self._deliver_left_over()
         if self._again is None:
             self._again = asyncio.create_task(self._try_again(), name="web-delivery")
 
@@ -66,15 +65,39 @@ class Delivery:
         again, self._again = self._again, None
         if again is not None:
             again.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, Exception):  # it must not keep the server from stopping
                 await again
 
     async def deliver(self, conversation: ConversationRef, writer: Person | None = None) -> None:
-        """Hand in all of a conversation that was not handed in yet, in order.
+        """Hand in all of a conversation that was not handed in yet, in order; never raises.
 
         Args:
             writer: who is told when the bot does not take it now.
         """
+        try:
+            await self._deliver(conversation, writer)
+        except Exception as error:
+            self._not_yet(error)
+
+    async def _deliver_left_over(self) -> None:
+        try:
+            conversations = await self._messages.undelivered_conversations()
+        except Exception as error:
+            self._not_yet(error)
+            return
+        for conversation in conversations:
+            await self.deliver(conversation)
+
+    def _not_yet(self, error: Exception) -> None:
+        """The page's own file failed: what was said stays in it, and is looked for again."""
+        log.warning(
+            "The page's file failed; what people wrote is handed in later.",
+            action="web.file_failed",
+            error=type(error).__name__,
+        )
+        self._left_over.set()
+
+    async def _deliver(self, conversation: ConversationRef, writer: Person | None) -> None:
         lock = self._locks.setdefault(conversation.key, asyncio.Lock())
         async with lock:  # an earlier message is never overtaken
             for said in await self._messages.undelivered(conversation):
@@ -88,18 +111,16 @@ class Delivery:
         """Hand in a click; what the bot says to it is shown to the person alone.
 
         Raises:
-            ConnectionError: the bot does not take anything now.
+            ConnectionError: the bot does not take anything now, or could not.
             TimeoutError: the bot did not answer.
         """
-        async with asyncio.timeout(ANSWER_S):
-            receipt = await self._bot().click(click)
+        receipt = await _answer(self._bot().click(click))
         await self._tell(click.conversation, click.person, receipt, key=click.key)
         return receipt
 
     async def form(self, given: FormInput) -> Receipt:
         """Hand in a form, as `click`."""
-        async with asyncio.timeout(ANSWER_S):
-            receipt = await self._bot().form(given)
+        receipt = await _answer(self._bot().form(given))
         if not receipt.errors:
             await self._tell(given.conversation, given.person, receipt, key=given.key)
         return receipt
@@ -118,11 +139,12 @@ class Delivery:
             async with asyncio.timeout(ANSWER_S):
                 bot = self._bot()
                 receipt = await (bot.command(given) if isinstance(given, Command) else bot.turn(given))
+            # Where telling fails, all of it is done again: the bot knows the key, and a card is posted once.
+            await self._tell(conversation, person, receipt, key=said.id, openly=isinstance(given, Command))
+            await self._messages.delivered(said.id)
         except Exception as error:
             return await self._failed(conversation, said, error)
         self._tries.pop(said.id, None)
-        await self._tell(conversation, person, receipt, key=said.id, openly=isinstance(given, Command))
-        await self._messages.delivered(said.id)
         return True
 
     async def _failed(self, conversation: ConversationRef, said: Said, error: Exception) -> bool:
@@ -179,6 +201,16 @@ class Delivery:
             await self._left_over.wait()
             await asyncio.sleep(pause_s)
             self._left_over.clear()
-            for conversation in await self._messages.undelivered_conversations():
-                await self.deliver(conversation)
+            await self._deliver_left_over()
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S) if self._left_over.is_set() else 0.5
+
+
+async def _answer(asked: Awaitable[Receipt]) -> Receipt:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await asked
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception as error:
+        log.warning("The bot could not take a click.", action="web.click_failed", error=type(error).__name__)
+        raise ConnectionError("the bot could not take it just now; try again in a moment") from error

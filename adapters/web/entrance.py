@@ -6,9 +6,7 @@ and a name of their own, for a cookie that scripts cannot read.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from urllib.parse import quote
 
 from starlette.requests import HTTPConnection, Request
@@ -22,10 +20,11 @@ from adapters.web.assets import STAMP
 from adapters.web.guard import Doors, SignIn
 from adapters.web.inbound import Refusal
 from adapters.web.outbound import page_html
+from adapters.wrong_keys import WrongKeys
 
 LOCAL = Person(platform="web", id="local", name="you", is_admin=True)
 COOKIE = "quartet_person"
-WRONG_KEYS = 10  # within a minute
+WRONG_KEYS = 10  # of one client within a minute
 
 Endpoint = Callable[[Request, Person], Awaitable[Response]]
 
@@ -43,7 +42,7 @@ class Entrance:
         self._asides = asides
         self._sign_in = sign_in
         self._secure_cookie = secure_cookie
-        self._wrong_keys: deque[float] = deque(maxlen=WRONG_KEYS)  # when they were given
+        self._wrong_keys = WrongKeys(WRONG_KEYS)
 
     @property
     def has_key(self) -> bool:
@@ -92,9 +91,11 @@ class Entrance:
             return RedirectResponse("/", 303)
         return self._key_page(_local_path(request.query_params.get("next", "/")))
 
-    def _key_page(self, next_path: str, *, name: str = "", wrong: str = "", status: int = 200) -> Response:
+    def _key_page(
+        self, next_path: str, *, name: str = "", wrong: str = "", status: int = 200, wait_s: int = 0
+    ) -> Response:
         html = page_html("sign_in.html", stamp=STAMP, next=next_path, name=name, wrong=wrong)
-        headers = {"retry-after": "60"} if status == 429 else None
+        headers = {"retry-after": str(wait_s)} if wait_s else None
         return HTMLResponse(html, status, headers)
 
     async def take_key(self, request: Request, _: Person) -> Response:
@@ -106,12 +107,14 @@ class Entrance:
             return refused(request, fields)
         next_path = _local_path(fields.get("next", "/"))
         name = fields.get("name", "")
-        if len(self._wrong_keys) == WRONG_KEYS and monotonic() - self._wrong_keys[0] < 60:
+        address = request.client.host if request.client else ""
+        wait_s = self._wrong_keys.wait_s(address)
+        if wait_s:
             wrong = "Too many wrong keys. Wait a minute."
-            return self._key_page(next_path, name=name[:60], wrong=wrong, status=429)
+            return self._key_page(next_path, name=name[:60], wrong=wrong, status=429, wait_s=wait_s)
         key_name = self._sign_in.check(fields.get("key", ""))
         if key_name is None:
-            self._wrong_keys.append(monotonic())
+            self._wrong_keys.note(address)
             wrong = "That is not the key of this server. It is the value of API_KEY."
             return self._key_page(next_path, name=name[:60], wrong=wrong, status=401)
         person = inbound.person_named(name) or inbound.person_named(key_name)

@@ -28,7 +28,8 @@ from adapters.web.messages import Said
 MOST_CHARACTERS = 200_000  # of one message
 MOST_FILES = 10  # with one message
 COMMANDS = (
-    "ask", "run", "status", "stop", "runs", "workflows", "agents", "usage", "settings", "why", "help",
+    "ask", "run", "status", "stop", "pause", "resume", "runs", "workflows",
+    "agents", "usage", "settings", "why", "help",
 )  # fmt: skip
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "tone": ("plain", "friendly", "formal", "technical"),
@@ -135,11 +136,11 @@ def parse_said(
 
 
 def _command_words(text: str, commands: Collection[str]) -> str | None:
-    match = re.match(r"/quartet(?:\s+|$)", text)
+    match = re.match(r"/quartet(?:\s+|$)", text, re.IGNORECASE)
     if match:
         return text[match.end() :].strip() or "help"
-    match = re.match(r"/([a-z-]+)(?=\s|$)", text)
-    return text[1:].strip() if match and match[1] in commands else None
+    match = re.match(r"/([a-z-]+)(?=\s|$)", text, re.IGNORECASE)
+    return text[1:].strip() if match and match[1].lower() in commands else None
 
 
 def parse_click(
@@ -161,12 +162,15 @@ def parse_click(
         return Refusal(422, "That button is not known. Reload the page and press it again.")
     if said is None or said.card is None:
         return Refusal(404, "The card with that button is not here any more. Reload the page.")
+    target = clean_text(target)
+    if not any(b.action == action and clean_text(b.target) == target for b in said.card.buttons):
+        return Refusal(409, "That button is not on the card any more; the card shows what happened.")
     return Click(
         key=key,
         conversation=conversation,
         person=person,
         action=action,
-        target=clean_text(target),
+        target=target,
         message=MessageRef(conversation=conversation, message_id=said.id),
         at=at,
     )

@@ -20,6 +20,7 @@ from adapters.web.database import Database, next_version, now_text
 from adapters.web.uploads import Upload
 
 SLUG = re.compile(r"[A-Za-z0-9._~-]{1,64}")
+AT_ONCE = 500  # changed messages that a page is told together
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,15 +292,17 @@ class Messages:
         return await self._database.read(work)
 
     async def since(self, ref: ConversationRef, person: Person, version: int) -> Page:
-        """What changed after a version: each message once, as it is now."""
+        """What changed after a version: each message once, as it is now; the earliest where it is a lot."""
 
         def work(db: sqlite3.Connection) -> Page:
             rows = db.execute(
-                "SELECT * FROM messages WHERE conversation = ? AND version > ? ORDER BY version LIMIT 500",
-                (ref.key, version),
-            )
-            said = tuple(_said(row) for row in rows)
-            return Page(said, _notices(db, ref, person, version), _version(db), more=len(said) == 500)
+                "SELECT * FROM messages WHERE conversation = ? AND version > ? ORDER BY version LIMIT ?",
+                (ref.key, version, AT_ONCE + 1),
+            ).fetchall()
+            said, more = tuple(_said(row) for row in rows[:AT_ONCE]), len(rows) > AT_ONCE
+            until = said[-1].version if more else _version(db)  # whoever asks next goes on from there
+            notices = (one for one in _notices(db, ref, person, version) if one.version <= until)
+            return Page(said, tuple(notices), until, more=more)
 
         return await self._database.read(work)
 

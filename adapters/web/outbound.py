@@ -114,6 +114,18 @@ def web_link(url: str) -> str:
     return url if re.match(r"https?://[^\s]", url, re.IGNORECASE) else ""
 
 
+def with_time(value: str) -> str | Markup:
+    """A fact; one that is a time in UTC as `<time>`, which the page shows where its reader is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC", value, re.ASCII)
+    if found is None:
+        return value
+    try:
+        at = datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00")
+    except ValueError:  # there is no such day or hour
+        return value
+    return Markup('<time datetime="{}" data-day>{}</time>').format(at.isoformat(), value)
+
+
 def size_text(size: int) -> str:
     """Bytes as people read them."""
     if size < 1000:
@@ -137,6 +149,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Callable[..., object]] = {
         "cost": cost_text,
+        "moment": with_time,
         "seconds": seconds_text,
         "size": size_text,
         "tone": tone_of,

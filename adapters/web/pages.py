@@ -29,7 +29,7 @@ from adapters.web.uploads import Uploads
 
 ON_ONE_PAGE = 200  # messages; earlier ones at request
 _NOTHING = Markup()
-_NOT_NOW = Refusal(503, "The bot does not answer just now. Try again in a moment.")
+_NOT_NOW = Refusal(503, "The bot could not take this just now. Try again in a moment.")
 
 Inside = Callable[[Request, Person, Listed], Awaitable[Response]]
 

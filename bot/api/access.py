@@ -20,12 +20,14 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.wrong_keys import WrongKeys
 from bot.api.auth import SCOPE_KEY, authenticate
 from bot.api.core import Core
 from bot.api.errors import ProblemError
 
 OURS: Final = ("/v1/", "/docs", "/redoc", "/openapi.json")
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+WRONG_KEYS: Final = 20  # of one client within a minute
 DRAIN_S: Final = 10.0  # a client still sending too much is listened to this long, so that it sees the answer
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 PRIVATE_SUFFIXES: Final = (".localhost", ".internal")  # reserved: nobody can register a name under them
@@ -57,6 +59,7 @@ class Guard:
         self._core = core
         self._access = access
         self._adapter_routes = adapter_routes
+        self._wrong_keys = WrongKeys(WRONG_KEYS)
         self._origins = frozenset(o.rstrip("/").lower() for o in access.cors_origins)
         self._base_host = (urlsplit(access.base_url).hostname or "").lower()
 
@@ -73,7 +76,9 @@ class Guard:
                 if scope["type"] == "websocket" or scope["method"] not in SAFE:
                     self._check_origin(scope, connection.headers)
                 if not adapters_own:
-                    scope[SCOPE_KEY] = await authenticate(connection, self._core, self._access.api_key)
+                    scope[SCOPE_KEY] = await authenticate(
+                        connection, self._core, self._access.api_key, self._wrong_keys
+                    )
             limit = self._access.max_upload if adapters_own else self._access.max_body
             limited = _Limited(receive, limit)
             if _length(connection.headers) > limit:

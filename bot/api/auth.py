@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from adapters.wrong_keys import WrongKeys
 from bot.api.core import Core
 from bot.api.errors import ProblemError
 from bot.permissions import Actor
@@ -30,18 +31,24 @@ KEY_HOLDER = Caller(Who(key="api:key", name="API"), Actor("api:key", is_admin=Tr
 LOCAL = Caller(Who(key="api:local", name="local API"), Actor("api:local", is_admin=True))
 
 
-async def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> Caller:
+async def authenticate(connection: HTTPConnection, core: Core, api_key: str, wrong_keys: WrongKeys) -> Caller:
     """Who calls.
 
     Args:
         connection: the call.
         core: knows who is signed in on the page.
         api_key: what has to be shown; "" if nothing has to.
+        wrong_keys: who gave too many is not listened to.
 
     Raises:
-        ProblemError: 401.
+        ProblemError: 401, 429.
     """
     shown = _shown(connection) if api_key else []
+    address = connection.client.host if connection.client else ""
+    wait_s = wrong_keys.wait_s(address) if shown else 0
+    if wait_s:  # the right key too: else guessing would go on as fast as before
+        detail = f"Too many wrong keys came from your address; try again in {wait_s} seconds."
+        raise ProblemError(429, detail, headers={"Retry-After": str(wait_s)})
     if any(_same(key, api_key) for key in shown):
         return KEY_HOLDER
     person = await core.cookie_person(connection) if core.cookie_person is not None else None
@@ -50,6 +57,8 @@ async def authenticate(connection: HTTPConnection, core: Core, api_key: str) -> 
         return Caller(Who(key=person.key, name=person.name), Actor.of(person))
     if not api_key:
         return LOCAL
+    if shown:
+        wrong_keys.note(address)
     detail = "This key is not the one of API_KEY." if shown else "A key is needed: X-API-Key or Bearer."
     raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
 

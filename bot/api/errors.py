@@ -89,7 +89,7 @@ def wrong(field: str, message: str) -> ProblemError:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: these, and those that any route may answer with."""
-    every = (400, 401, 403, 413, 421, 422, 500, 503)
+    every = (400, 401, 403, 413, 421, 422, 429, 500, 503)
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase}
         for status in sorted({*every, *statuses})

@@ -23,6 +23,7 @@ _ENGLISH_ROW = (
     "with and or i you my your this that be from not will there have has"
 )
 _ENGLISH = frozenset(_ENGLISH_ROW.split())
+COMPARED_WITHIN = 300  # characters: whoever compares says so at the start
 _GREETING = re.compile(
     r"(hi|hello|hey|hallo|good (morning|afternoon|evening)|help|thanks|thank you)( there| quartet| all)?",
     re.I,
@@ -36,9 +37,10 @@ def earlier_questions(step: StepInput) -> list[str]:
 
 def compared(text: str) -> tuple[str, str] | None:
     """The two things that a turn compares."""
+    # Searching grows with the square of the length, and a thread that searches stops the whole bot.
     match = re.search(
         r"(?:differences?\s+between|compare)\s+(.+?)\s+(?:and|with|to)\s+(.+)|(.+?)\s+(?:vs\.?|versus)\s+(.+)",
-        text,
+        text[:COMPARED_WITHIN],
         re.IGNORECASE,
     )
     if not match:

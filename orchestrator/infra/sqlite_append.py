@@ -82,7 +82,8 @@ def restless(*, status: RunStatus, ended: bool, seq: int, seen_seq: int, owner: 
     """Whether somebody has to look at a run.
 
     One that has not ended, and whose log holds something that no owner is known to have folded (in a
-    queued one: besides its creation), or that an owner has in hand. At rest are those given back with everything seen.
+    queued one: besides its creation), or that an owner has in hand. At rest are those given back with
+    everything seen.
     """
     if ended:
         return False

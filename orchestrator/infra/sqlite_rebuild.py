@@ -42,7 +42,9 @@ def rebuild(transaction: Transaction, fold_status: FoldStatus | None) -> None:
         if isinstance(body, RunCreated):
             run_id = RunId(kept[n]["id"])
             position = positions[body.conversation_id] = positions.get(body.conversation_id, 0) + 1
-            database.execute("INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (body.turn.key, run_id))
+            database.execute(
+                "INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (body.turn.key, run_id)
+            )
             database.execute(*run_row(n, run_id, body, position, at, started=False))
             database.execute(
                 "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",

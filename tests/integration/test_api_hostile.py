@@ -232,6 +232,21 @@ def _raw(headers: dict[str, str], encoding: str = "latin-1") -> dict[bytes, byte
     return {k.encode(): v.encode(encoding) for k, v in headers.items()}
 
 
+async def test_guessing_keys_is_slowed_down(tmp_path: Path) -> None:
+    async with api(tmp_path, Access(api_key="s3cret")) as a:
+        for _ in range(30):  # without a key nothing is guessed
+            assert (await a.client.get("/v1/runs")).status_code == 401
+        for n in range(20):
+            wrong = await a.client.get("/v1/runs", headers={"X-API-Key": f"guess {n}"})
+            assert wrong.status_code == 401
+        for key in ("another", "s3cret"):
+            late = await a.client.get("/v1/runs", headers={"X-API-Key": key})
+            assert late.status_code == 429
+            assert 1 <= int(late.headers["retry-after"]) <= 60
+            assert "wrong keys" in late.json()["detail"]
+        assert (await a.client.get("/health")).status_code == 200
+
+
 async def test_without_a_key_any_bearer_is_ignored(tmp_path: Path) -> None:
     async with api(tmp_path) as a:
         response = await a.client.get("/v1/runs", headers={"Authorization": "Bearer whatever"})

@@ -204,6 +204,55 @@ def test_text_comes_through_a_pipe_and_files_are_attached(quartet: Quartet) -> N
     assert turn["context"] == {"tone": "friendly"}
 
 
+def test_unusual_context_is_noted_and_taken(quartet: Quartet) -> None:
+    done = quartet.run("ask", "--yes", "--context", "format=nonsense", "--context", "own=x", QUESTION)
+    assert done.returncode == 0
+    assert "format is usually one of prose, bullets, table, steps; 'nonsense'" in errors(done)
+    assert "own is" not in errors(done)
+
+
+def test_help_speaks_of_what_there_is(quartet: Quartet) -> None:
+    words = " ".join(quartet.run("--help").stdout.decode().split())
+    assert "chat platform" not in words + quartet.run("up", "--help").stdout.decode()
+    assert "01J8" not in quartet.run("runs", "--help").stdout.decode()
+    asking = " ".join(quartet.run("ask", "--help").stdout.decode().split())
+    assert "stdin.txt" in asking
+    assert "command word" in asking
+
+
+def test_what_is_piped_beside_a_text_is_attached(quartet: Quartet) -> None:
+    assert quartet.run("ask", "--yes", QUESTION, given=b"\xffthe notes\n").returncode == 0
+    (run,) = quartet.runs()
+    turn = json.loads(quartet.run("runs", "show", run["id"], "--json").stdout)["events"][0]["turn"]
+    assert turn["text"] == QUESTION
+    assert [(f["name"], f["size"]) for f in turn["files"]] == [("stdin.txt", 11)]
+
+
+def test_pipe_that_nobody_writes_to_holds_no_turn(quartet: Quartet) -> None:
+    reader, writer = os.pipe()
+    try:
+        done = subprocess.run(
+            quartet.command("ask", "--yes", QUESTION), stdin=reader, capture_output=True,
+            cwd=quartet.folder, env=quartet.env, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 0, errors(done)
+    assert "Nothing came through the pipe" in errors(done)
+
+
+@pytest.mark.parametrize("args", [("up", "--port", "18099"), ("ask", "--yes", QUESTION), ("runs",)])
+def test_home_that_cannot_be_made_is_told_in_one_line(quartet: Quartet, args: Sequence[str]) -> None:
+    quartet.env["QUARTET_HOME"] = "/proc/nope"
+    done = quartet.run(*args)
+    text = errors(done)
+    assert done.returncode == 1
+    assert "QUARTET_HOME" in text
+    assert "--debug" not in text
+    assert len(text.strip().split("\n")) == 1
+
+
 def test_file_that_is_too_large_is_refused_before_anything_starts(quartet: Quartet) -> None:
     path = quartet.folder / "huge.bin"
     with path.open("wb") as file:

@@ -526,7 +526,7 @@ async def test_a_run_that_only_waits_is_owned_by_nobody(tmp_path: Path) -> None:
         run_id = await h.turn()
         await h.asked(run_id)
         async with asyncio.timeout(5):
-            while await h.store.to_wake():
+            while await h.store.to_wake():  # noqa: ASYNC110 - the database has no events to wait for
                 await asyncio.sleep(0.01)
         state = await h.service.state(run_id)
         assert state.status not in ENDED

@@ -294,7 +294,11 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
         await expect(page.locator("li.working")).to_contain_text("researcher")
         await page.get_by_role("textbox").fill("half a thought")
         await adapter.stop()
-    await expect(page.locator("body.away")).to_be_attached()
+    away = page.locator("#away")
+    await expect(away).to_have_text("The server does not answer. Reconnecting…")
+    await expect(away).to_be_in_viewport()
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.locator("#composer-wrong")).to_contain_text("That did not arrive.")
 
     again = WebAdapter(home / "other")
     await again.start(bot)
@@ -309,8 +313,71 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
         await expect(page.locator("article.turn")).to_have_count(1)
         await expect(page.locator(".notice")).to_have_count(1)
         await expect(page.get_by_role("textbox")).to_have_value("half a thought")
+        await expect(away).to_be_hidden()
+        await page.get_by_role("button", name="Stop").click()
+        await bot.until(clicks=1)
+        await expect(page.locator("#composer-wrong")).to_be_hidden()
         await again.stop()
     assert len(bot.turns) == 1
+
+
+async def test_a_refusal_of_a_message_stays_and_the_next_message_takes_it_away(stage: Stage) -> None:
+    page = await stage.open()
+    await stage.write(page, "Write a guide")
+    for words in ("There is no setting 'nonsense'.", "There is no command 'hlep'."):
+        stage.bot.answer_commands.append(Receipt(accepted=False, text=words))
+        box = page.get_by_role("textbox")
+        await box.fill("/quartet settings nonsense=1")
+        async with page.expect_response(re.compile("/messages$")) as answered:
+            await box.press("Enter")
+        await (await answered.value).finished()
+        await expect(box).to_have_value("")  # what the answer brings about is done
+        await expect(page.locator(".notice")).to_have_count(1)
+        await expect(page.locator(".notice")).to_contain_text(words)
+
+
+async def test_a_long_answer_is_shown_from_its_beginning_and_stays_there(stage: Stage) -> None:
+    page = await stage.open(viewport={"width": 1000, "height": 600})
+    await stage.write(page, "Write a guide")
+    ref = await stage.adapter.post(stage.conversation, status_card(0), nonce="s")
+    await expect(page.locator("article.status")).to_be_visible()
+    long = MarkdownPart(text="\n\n".join(f"Paragraph {n}." for n in range(60)))
+    for kind, card in (("approval", approval_card()), ("answer", ANSWER)):
+        await stage.adapter.post(
+            stage.conversation, card.model_copy(update={"parts": (long, *card.parts)}), nonce=kind
+        )
+        await stage.adapter.edit(ref, status_card(2 if kind == "approval" else 4))
+        await expect(page.locator("article.status li.done")).to_have_count(2 if kind == "approval" else 4)
+        await expect(page.locator(f"article.{kind} h2")).to_be_in_viewport()
+        assert await page.locator(f"article.{kind}").evaluate("one => one.getBoundingClientRect().top") < 60
+    await page.reload()
+    await expect(page.locator("article.answer h2")).to_be_in_viewport()
+
+
+async def test_a_reader_of_earlier_words_is_not_moved(stage: Stage) -> None:
+    page = await stage.open(viewport={"width": 1000, "height": 600})
+    await stage.write(page, "Write a guide\n" + "and more\n" * 80)
+    await page.locator("main").evaluate("one => { one.scrollTop = 100; }")
+    await stage.adapter.post(stage.conversation, ANSWER, nonce="x")
+    await expect(page.locator("article.answer")).to_be_attached()
+    assert await page.locator("main").evaluate("one => one.scrollTop") == 100
+
+
+async def test_a_plan_that_is_to_be_decided_has_no_states_and_times_are_of_one_zone(stage: Stage) -> None:
+    page = await stage.open(timezone_id="Asia/Kolkata", locale="en-GB")
+    await stage.write(page, "Write a guide")
+    tasks = tuple(task.model_copy(update={"state": None}) for task in PLAN.tasks)
+    facts = FactsPart(facts=(("Decided", "2026-05-04 20:00:05 UTC"), ("Odd", "2026-99-99 20:00 UTC")))
+    parts = (PLAN.model_copy(update={"tasks": tasks}), facts)
+    card = approval_card("approved").model_copy(update={"parts": parts})
+    await stage.adapter.post(stage.conversation, card, nonce="a")
+    await expect(page.locator("article.approval .tasks .state")).to_have_count(0)
+    await expect(page.locator("article.approval .tasks")).not_to_contain_text("None")
+    decided, odd = page.locator("article.approval dd").nth(0), page.locator("article.approval dd").nth(1)
+    await expect(decided).to_contain_text("5 May 2026")
+    await expect(decided).to_contain_text("01:30")
+    await expect(decided.locator("time")).to_have_attribute("title", "2026-05-04 20:00:05 UTC")
+    await expect(odd).to_have_text("2026-99-99 20:00 UTC")
 
 
 async def test_a_refusal_is_seen_by_that_person_alone_until_dismissed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ ONE_OF_EACH = ["answer", "approval", "status"]
 
 
 @contextmanager
-def models(**first: list[dict[str, Any]]) -> Iterator[ModelServer]:
+def models(**first: list[dict[str, Any]]) -> Generator[ModelServer]:
     """A model server on which every agent answers once, after the entries given for it."""
     answers = {agent: [*first.get(agent, []), {"output": output}] for agent, output in OUTPUTS.items()}
     with ModelServer({"answers": answers}) as server:

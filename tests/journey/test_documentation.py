@@ -41,7 +41,7 @@ def shell_lines() -> list[tuple[str, str]]:
         text = page.read_text()
         blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.S | re.M)
         lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
-        lines += re.findall(r"`(quartet [^`\n]*)`", text)
+        lines += re.findall(r"`((?:\.venv/bin/)?quartet [^`\n]*)`", text)
         found += [(page.name, line.strip()) for line in lines if not line.lstrip().startswith("#")]
     return found
 

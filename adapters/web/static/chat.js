@@ -14,7 +14,7 @@ const element = (html) => {
 // ── what arrives ────────────────────────────────────────────────────────────────────────────
 
 function place(html) {
-  const fresh = element(html), old = $(fresh.id), follow = atEnd();
+  const fresh = element(html), old = $(fresh.id), still = atRest(), follow = still || atEnd();
   if (old) {
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
     for (const open of old.querySelectorAll("details[data-key]")) {
@@ -33,12 +33,13 @@ function place(html) {
     thread.insertBefore(fresh, later || null);
     if (fresh.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
   }
-  if (follow || (!old && fresh.classList.contains("turn"))) toEnd();
   count();
+  if (old ? follow && !still : fresh.classList.contains("turn")) toEnd();
+  else if (!old && follow) show(fresh);
 }
 
 function notice(html) {
-  const fresh = element(html), old = $(fresh.id), follow = atEnd();
+  const fresh = element(html), old = $(fresh.id), follow = atEnd() && !atRest();
   if (old) old.replaceWith(fresh); else $("notices").append(fresh);
   if (follow) toEnd();
 }
@@ -47,6 +48,16 @@ function notice(html) {
 const scroller = () => (getComputedStyle(main).overflowY === "visible" ? document.scrollingElement : main);
 const atEnd = () => { const s = scroller(); return s.scrollHeight - s.scrollTop - s.clientHeight < 160; };
 const toEnd = () => { const s = scroller(); s.scrollTop = s.scrollHeight; };
+
+// What is to be read begins at its top, and rests there until the reader scrolls.
+let rest = { top: 0, of: null };
+const topOf = (card) => card.offsetTop - scroller().scrollTop; // an arriving card still moves: its box would lie
+const atRest = () => !!rest.of && Math.abs(topOf($(rest.of) || main) - rest.top) < 2;
+function show(card) {
+  if (!card.matches(".answer, .approval, .error")) return toEnd();
+  card.scrollIntoView({ block: "start", behavior: "instant" });
+  rest = { top: topOf(card), of: card.id };
+}
 
 function listen() {
   let [path, seen] = main.dataset.events.split("?after=");
@@ -57,9 +68,9 @@ function listen() {
     on("notice", notice);
     on("listing", list);
     on("busy", (text) => { $("busy").textContent = text; $("busy").hidden = !text; });
-    events.onopen = () => document.body.classList.remove("away");
+    events.onopen = () => away(false);
     events.onerror = () => {
-      document.body.classList.add("away");
+      away(true);
       if (events.readyState === EventSource.CLOSED) setTimeout(open, 5000); // it gave up by itself
     };
   };
@@ -74,6 +85,11 @@ function listen() {
   });
 }
 
+function away(is) {
+  $("away").hidden = !is;
+  $("away").textContent = is ? "The server does not answer. Reconnecting…" : "";
+}
+
 function list(html) {
   const focused = document.activeElement?.closest("#listing a")?.getAttribute("href");
   $("listing").innerHTML = html;
@@ -82,12 +98,13 @@ function list(html) {
 
 // ── seconds that count on ───────────────────────────────────────────────────────────────────
 
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 function count() {
   for (const time of document.querySelectorAll("time:not([title])")) {
     time.title = time.textContent; // as the server wrote it, in UTC
-    time.textContent = clock.format(Date.parse(time.dateTime));
+    time.textContent = ("day" in time.dataset ? day : clock).format(Date.parse(time.dateTime));
   }
   for (const place of document.querySelectorAll("[data-since]")) {
     const seconds = Math.max(0, Math.round((Date.now() - Date.parse(place.dataset.since)) / 1000));
@@ -122,8 +139,12 @@ function wrongWith(form) {
   return large ? `${large.name} is too large: at most ${Math.floor(most.fileBytes / 1e6)} MB for one file.` : "";
 }
 
+let lost = false; // whether the complaint is that something did not arrive
 function complain(text) {
-  const place = (dialog.open && dialog.querySelector(".sent-wrong")) || $("composer-wrong");
+  const inDialog = dialog.open && dialog.querySelector(".sent-wrong");
+  const place = inDialog || $("composer-wrong");
+  if (lost) $("composer-wrong").hidden = true; // it may stand outside of the dialog
+  lost = false;
   place.textContent = text;
   place.hidden = !text;
 }
@@ -132,13 +153,14 @@ async function sendMessage(form) {
   const wrong = wrongWith(form);
   complain(wrong);
   if (wrong) return form.elements.text.focus();
+  const earlier = [...$("notices").children]; // what comes meanwhile is about this message
   const answer = await send(form);
   complain(answer.wrong || "");
   if (answer.go && !thread) return location.assign(answer.go);
   if (!answer.wrong) {
     form.elements.text.value = "";
     form.elements.files.value = "";
-    $("notices").replaceChildren();
+    for (const one of earlier) one.remove();
   }
   form.elements.nonce.value = answer.nonce;
   form.elements.text.focus();
@@ -161,6 +183,7 @@ document.addEventListener("submit", async (event) => {
     if (form === composer) await sendMessage(form);
     else {
       const answer = await send(form, button);
+      if (lost) complain("");
       if (answer.wrong) complain(answer.wrong);
       else if (answer.form) showForm(answer.form);
       else if ("form" in form.dataset) form.closest("dialog") ? dialog.close() : location.assign(answer.go);
@@ -168,6 +191,7 @@ document.addEventListener("submit", async (event) => {
     }
   } catch (error) {
     complain(`That did not arrive. ${error.message} Try again in a moment.`);
+    lost = true;
   } finally {
     delete form.dataset.sending;
   }
@@ -191,7 +215,7 @@ if (composer) {
   if (thread) {
     setInterval(count, 1000);
     count();
-    if (!location.hash) toEnd();
+    if (!location.hash && thread.lastElementChild) show(thread.lastElementChild);
     listen();
   }
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from click.testing import CliRunner, Result
 from bot.check import check, check_command, mask
 from config.load import survey
 from config.sources import VARIABLES
+from orchestrator.infra.sqlite_store import SqliteStore
 
 ROOT = Path(__file__).parents[3]
 SECRET = "xoxb-1111222233334444-3f2a"
@@ -116,6 +119,64 @@ def test_a_home_that_cannot_be_made_is_told(folder: Path) -> None:
     rows, fine = check(survey(env={"QUARTET_HOME": "file/var"}, env_file=None))
     assert not fine
     assert [row.name for row in rows if row.state == "wrong"] == ["home"]
+
+
+def test_a_home_that_only_seems_writable_is_told(folder: Path) -> None:
+    """`/proc` lets its owner write, and refuses every new folder."""
+    rows, _ = check(survey(env={"QUARTET_HOME": "/proc/nope"}, env_file=None))
+    (row,) = [row for row in rows if row.state == "wrong"]
+    assert row.name == "home"
+    assert "set QUARTET_HOME" in row.note
+
+
+def kept(folder: Path, *statements: str) -> Path:
+    (folder / "var").mkdir()
+    path = folder / "var" / "quartet.db"
+    with closing(sqlite3.connect(path)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+    return path
+
+
+def test_a_database_that_is_well_is_looked_at_and_left_alone(folder: Path) -> None:
+    async def make() -> None:
+        store = await SqliteStore.open(folder / "var" / "quartet.db", owners_dir=folder / "var" / "owners")
+        await store.close()
+
+    asyncio.run(make())
+    before = sorted((p.name, p.stat().st_mtime_ns) for p in (folder / "var").iterdir())
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "var/quartet.db" in result.output
+    assert sorted((p.name, p.stat().st_mtime_ns) for p in (folder / "var").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (("CREATE TABLE other (a)",), "belongs to another program"),
+        (("CREATE TABLE migrations (version)", "INSERT INTO migrations VALUES (9999)"), "update Quartet"),
+        (("CREATE TABLE migrations (odd)",), "database"),
+    ],
+)
+def test_a_foreign_or_newer_database_is_told(folder: Path, statements: tuple[str, ...], words: str) -> None:
+    kept(folder, *statements)
+    result = run()
+    assert result.exit_code == 1
+    assert "✗ database" in result.output
+    assert words in result.output
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, " * 40, None])
+def test_a_file_or_folder_in_the_databases_place_is_told(folder: Path, content: bytes | None) -> None:
+    path = folder / "var" / "quartet.db"
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    result = run()
+    assert result.exit_code == 1
+    assert "✗ database" in result.output
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(

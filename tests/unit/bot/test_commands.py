@@ -17,6 +17,7 @@ from bot.channel_settings import ChannelPolicy
 from bot.command_words import WORDS, is_command
 from bot.commands import Commands
 from bot.permissions import Permissions
+from orchestrator.errors import StoreFailed
 from orchestrator.events import Json, ModelAnswered, RunId, Usage, Who
 from orchestrator.ports import StepInput, StepSink
 from orchestrator.workflow import Workflow
@@ -118,8 +119,9 @@ class Desk:
             self.permissions,
             self.start,
             ChannelPolicy(),
-            ("openai", "ollama"),
+            ("openai", "ollama", "my-llm"),
             SystemClock(),
+            tools=("knowledge_search", "web_search"),
         )
         self._keys = 0
 
@@ -127,17 +129,18 @@ class Desk:
         self.turns.append(turn)
         return Receipt(accepted=True, run_id="rxxxxxxxxxxxx")
 
-    async def say(self, text: str, person: Person = ADA, conversation: ConversationRef = HERE) -> Receipt:
+    def command(self, text: str, person: Person = ADA, conversation: ConversationRef = HERE) -> Command:
         self._keys += 1
-        return await self.commands.perform(
-            Command(
-                key=f"command-{self._keys}",
-                conversation=conversation,
-                person=person,
-                text=text,
-                at=datetime.now(UTC),
-            )
+        return Command(
+            key=f"command-{self._keys}",
+            conversation=conversation,
+            person=person,
+            text=text,
+            at=datetime.now(UTC),
         )
+
+    async def say(self, text: str, person: Person = ADA, conversation: ConversationRef = HERE) -> Receipt:
+        return await self.commands.perform(self.command(text, person, conversation))
 
     async def text(self, text: str, person: Person = ADA, conversation: ConversationRef = HERE) -> str:
         receipt = await self.say(text, person, conversation)
@@ -211,6 +214,52 @@ async def test_stop_ends_the_run_of_this_conversation(desk: Desk) -> None:
     receipt = await desk.say("stop")
     assert (receipt.accepted, receipt.run_id) == (True, run_id)
     assert (await desk.house.ended(run_id)).status == "stopped"
+
+
+async def test_a_command_delivered_again_is_not_performed_again(desk: Desk) -> None:
+    first = await desk.waiting_run("k1")
+    stop = desk.command("stop")
+    assert (await desk.commands.perform(stop)).run_id == first
+    await desk.house.ended(first)
+    second = await desk.waiting_run("k2")
+    again = await desk.commands.perform(stop)
+    assert "not performed again" in again.text
+    setting = desk.command("settings busy=steer", BOSS)
+    assert (await desk.commands.perform(setting)).accepted
+    assert (await desk.say("settings busy=interrupt", BOSS)).accepted
+    assert "not performed again" in (await desk.commands.perform(setting)).text
+    assert (await desk.commands.policy(HERE)).busy == "interrupt"
+    state = await desk.house.service.state(second)
+    assert (state.stop, state.ended) == (None, None)
+
+
+async def test_a_command_that_the_store_failed_is_no_refusal(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise StoreFailed("the disk is full")
+
+    run_id = await desk.waiting_run()
+    stop = desk.command("stop")
+    with monkeypatch.context() as away:
+        away.setattr(desk.house.store, "unfinished", fails)
+        with pytest.raises(StoreFailed):
+            await desk.commands.perform(stop)
+    assert (await desk.commands.perform(stop)).run_id == run_id
+
+
+async def test_a_tool_that_is_misspelt_is_refused_with_the_nearest(desk: Desk) -> None:
+    refused = await desk.say("settings tools=knowlege_search", BOSS)
+    assert not refused.accepted
+    assert "did you mean 'knowledge_search'?" in refused.text
+    assert (await desk.say("settings tools=knowledge_search", BOSS)).accepted
+
+
+async def test_a_provider_with_a_dash_can_be_chosen(desk: Desk) -> None:
+    receipt = await desk.say("settings model=my-llm:x", BOSS)
+    assert receipt.accepted, receipt.text
+    policy = await desk.commands.policy(HERE)
+    assert set(policy.models.values()) == {"my-llm:x"}
 
 
 async def test_stop_from_outside_of_the_thread_finds_the_persons_own_run(desk: Desk) -> None:
@@ -313,6 +362,24 @@ async def test_usage_sums_this_month_by_model(desk: Desk) -> None:
     assert facts["all"] == "2,000 in · 100 out · 2 calls · $0.2500"
 
 
+async def test_usage_of_the_rules_engine_costs_nothing(desk: Desk) -> None:
+    async def thinks(step: StepInput, sink: StepSink) -> Json:
+        used = Usage(calls=1)
+        await sink.record(
+            ModelAnswered(
+                node=step.node, visit=step.visit, attempt=step.attempt, call=1,
+                provider="rules", model="rules", bits=(), usage=used,
+            )
+        )  # fmt: skip
+        return BRIEF
+
+    desk.house.agents.say("researcher", thinks)
+    await desk.house.asked(await desk.house.turn(conversation=HERE.key, workflow="small"))
+    text = await desk.text("usage")
+    assert "engine: rules: no cost: no model was asked" in text
+    assert "price" not in text
+
+
 async def test_settings_show_where_each_value_comes_from_and_change_for_admins_only(desk: Desk) -> None:
     refused = await desk.say("settings busy=steer", ADA)
     assert not refused.accepted
@@ -323,10 +390,22 @@ async def test_settings_show_where_each_value_comes_from_and_change_for_admins_o
     facts = dict(_facts(receipt.card))
     assert facts["busy"] == "steer (channel)"
     assert facts["approvals"] == "ask (default)"
+    assert facts["expires_after"] == "24h (default)"
+    assert "expires_after = 2h" in (await desk.say("settings expires_after=2h", BOSS)).text
     assert (await desk.commands.policy(HERE)).busy == "steer"
     assert (await desk.commands.policy(ELSEWHERE)).busy == "queue"
     assert (await desk.say("settings busy=", BOSS)).accepted
     assert (await desk.commands.policy(HERE)).busy == "queue"
+
+
+async def test_on_the_page_a_setting_says_that_it_holds_for_all_of_it(desk: Desk) -> None:
+    page = ConversationRef(platform="web", workspace="local", channel="general", thread="c1")
+    there = (await desk.say("settings busy=steer", BOSS, page)).text
+    assert "whole page" in there
+    slack = ConversationRef(platform="slack", workspace="T1", channel="C1", thread="1.2")
+    elsewhere = (await desk.say("settings busy=steer", BOSS, slack)).text
+    assert "Set for this channel: busy = steer" in elsewhere
+    assert "expires_after_s" not in (await desk.say("settings nonsense=1", BOSS)).text
 
 
 async def test_a_wrong_setting_changes_nothing_and_a_stored_one_that_broke_is_shown(desk: Desk) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from adapters.contract import FormInput
+from orchestrator.errors import StoreFailed
 from orchestrator.events import ApprovalResolved, Problem, RunEnded
-from tests.builders import plan, task
-from tests.unit.bot.office import ADA, BOB, EVE, Desk, desk
+from tests.builders import NOW, plan, task
+from tests.unit.bot.office import ADA, BOB, EVE, HERE, Desk, desk
 
 FIELDS = {"goal": "New goal", "outline": "", "tasks": "draft. Write it", "risks": ""}
 
@@ -140,6 +142,50 @@ async def test_unknown_button_is_answered(tmp_path: Path, action: str) -> None:
         assert len(receipt.text) < 200
 
 
+async def test_failing_store_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise StoreFailed("the disk is full")
+
+    async with desk(tmp_path) as d:
+        run_id, approval = await d.asked()
+        with monkeypatch.context() as away:
+            away.setattr(d.store, "append", fails)
+            for action, target in (("approve", approval), ("stop", run_id)):
+                with pytest.raises(StoreFailed):
+                    await d.press(action, target)
+            with pytest.raises(StoreFailed):
+                await d.send(f"changes:{approval}", {"comment": "shorter"})
+        assert (await d.press("approve", approval)).accepted
+
+
+async def test_click_and_form_from_another_conversation_change_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        run_id, approval = await d.asked()
+        before = (await d.state(run_id)).seq
+        there = HERE.model_copy(update={"thread": "c2"})
+        targets = dict.fromkeys(("approve", "reject", "edit", "changes"), approval)
+        targets |= dict.fromkeys(("stop", "pause", "resume", "retry"), run_id)
+        for action, target in targets.items():
+            click = d.click(action, target).model_copy(update={"conversation": there})
+            receipt = await d.decisions.click(click, d.policy)
+            assert not receipt.accepted
+            assert receipt.form is None
+            assert "another conversation" in receipt.text
+        for form in ("edit", "changes"):
+            given = FormInput(
+                key="f",
+                conversation=there,
+                person=ADA,
+                form_id=f"{form}:{approval}",
+                values=FIELDS | {"comment": "x"},
+                at=NOW,
+            )
+            receipt = await d.decisions.form(given)
+            assert not receipt.accepted
+            assert "another conversation" in receipt.text
+        assert (await d.state(run_id)).seq == before
+
+
 # ── forms ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -156,10 +202,7 @@ async def test_edit_opens_a_form_and_what_is_sent_is_what_the_builder_gets(tmp_p
         assert state.nodes["builder"].status == "working"
         (approval_state,) = state.approvals.values()
         assert approval_state.resolved is not None
-        assert approval_state.resolved.changes == (
-            '- "goal": "Explain tea",',
-            '+ "goal": "Explain green tea",',
-        )
+        assert approval_state.resolved.changes == ('goal: "Explain tea" → "Explain green tea"',)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Attachment, ThreadLine
+from adapters.errors import AdapterError, PlatformDown, RateLimited
 from bot.intake import EARLIER, MAX_FILES, MAX_TEXT, check_text
+from orchestrator.errors import StoreFailed
 from orchestrator.events import RunEnded, RunId, StopRequested
 from tests.builders import NOW
 from tests.unit.bot.office import ADA, BOB, EVE, HERE, desk
@@ -37,6 +39,35 @@ async def test_turn_becomes_a_run_with_all_that_was_said(tmp_path: Path) -> None
         assert [line.role for line in created.turn.earlier][-2:] == ["other", "bot"]
         assert created.settings.language == "German"
         assert created.settings.approvers == ("web:bob",)
+
+
+@pytest.mark.parametrize("broken", ["known", "unfinished", "accept"])
+async def test_turn_that_the_store_failed_to_take_can_be_delivered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise StoreFailed("the disk is full")
+
+    async with desk(tmp_path) as d:
+        with monkeypatch.context() as away:
+            away.setattr(d.store, broken, fails)
+            with pytest.raises(StoreFailed):
+                await d.intake.take(d.turn())
+        assert (await d.intake.take(d.turn())).accepted
+
+
+@pytest.mark.parametrize("error", [PlatformDown("no answer"), RateLimited("wait", retry_after_s=3)])
+async def test_turn_whose_file_cannot_be_had_just_now_can_be_delivered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: AdapterError
+) -> None:
+    async def fails(_: Attachment) -> bytes:
+        raise error
+
+    async with desk(tmp_path) as d:
+        monkeypatch.setattr(d.platform, "download", fails)
+        with pytest.raises(type(error)):
+            await d.intake.take(d.turn(attachments=(attachment(),)))
+        assert not (await d.store.runs()).items
 
 
 async def test_redelivered_turn_is_the_same_run(tmp_path: Path) -> None:

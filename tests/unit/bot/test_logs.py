@@ -41,7 +41,7 @@ def test_secrets_are_masked_in_fields_exceptions_and_libraries(
     log.info("a sentence", action="test", header={"authorization": [f"Bearer {KEY}"]}, note=OTHER)
     try:
         local = f"in a variable: {KEY}"
-        raise RuntimeError(f"refused key {KEY}, {len(local)}")
+        raise RuntimeError(f"refused key {KEY}, {len(local)}")  # noqa: TRY301 - a frame with a local
     except RuntimeError:
         log.exception("it broke", action="broke")
     logging.getLogger("some.library").warning("GET /?key=%s", OTHER)

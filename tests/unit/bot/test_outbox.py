@@ -359,7 +359,9 @@ async def test_progress_is_edited_no_more_often_than_the_platform_wants(tmp_path
         row = "page 59"
         await o.platform.until(lambda: row in o.card("status").model_dump_json())
         times = [c.at for c in o.platform.made("edit")]
-        assert 2 <= len(times) <= 6
+        assert (
+            2 <= len(times) <= 20
+        )  # 60 were asked for; how many fit depends on the machine, their distance not
         assert all(b - a >= 0.19 for a, b in pairwise(times))
 
 

@@ -165,6 +165,8 @@ def test_wrong_tasks_are_refused_at_their_field(tasks: str, words: str) -> None:
 def test_all_wrong_fields_are_told_at_once() -> None:
     found = errors(THREE, goal="  ", tasks="")
     assert set(found) == {"goal", "tasks"}
+    found = errors(THREE, goal="", outline="x" * (MAX_FIELD + 1), tasks="one. One [after two]")
+    assert set(found) == {"goal", "outline", "tasks"}
 
 
 def test_missing_fields_are_wrong_fields() -> None:

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import Card, CardId, Click, Command, ConversationRef, Form, FormField, Person, Turn
+from adapters.contract import (
+    Button,
+    Card,
+    CardId,
+    Click,
+    Command,
+    ConversationRef,
+    Form,
+    FormField,
+    Person,
+    Turn,
+)
 from adapters.web.inbound import (
     COMMANDS,
     MOST_CHARACTERS,
@@ -87,7 +98,12 @@ def test_too_many_and_too_large_files_are_refused_by_name() -> None:
         ("/quartet", "help"),
         ("/quartet runs", "runs"),
         ("/quartet  ask what is it\nnow?", "ask what is it\nnow?"),
+        ("/Quartet help", "help"),
+        ("/QUARTET Runs failed", "Runs failed"),
         ("/status", "status"),
+        ("/Status", "Status"),
+        ("/pause", "pause"),
+        ("/resume", "resume"),
         ("/run quartet Write it", "run quartet Write it"),
     ],
 )
@@ -106,7 +122,15 @@ def test_other_words_are_turns(text: str) -> None:
     assert (given_.text, given_.key, dict(given_.context)) == (text, "m1", {"tone": "plain"})
 
 
-CARD = Card(id=CardId("r:status"), kind="status", title="T")
+CARD = Card(
+    id=CardId("r:status"),
+    kind="status",
+    title="T",
+    buttons=(
+        Button(action="approve", target="ap 1", label="Approve"),
+        Button(action="stop", target="r1", label="Stop"),
+    ),
+)
 
 
 def click(press: str, on: Said | None) -> Click | Refusal:
@@ -128,6 +152,14 @@ def test_a_button_that_there_is_not_is_refused(press: str) -> None:
     refusal = click(press, said("", CARD))
     assert isinstance(refusal, Refusal)
     assert refusal.status == 422
+
+
+@pytest.mark.parametrize("press", ["approve ap 2", "reject ap 1", "stop ap 1", "approve r1", "stop r1 "])
+def test_a_button_that_is_not_on_the_card_is_refused(press: str) -> None:
+    refusal = click(press, said("", CARD))
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 409
+    assert "not on the card any more" in refusal.text
 
 
 @pytest.mark.parametrize("on", [None, said("words of a person")])
