@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.contract import NotesPart
+from bot.presenter import present
 from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator import approvals, events
@@ -279,6 +281,24 @@ async def test_steering_reaches_the_agent_at_work_and_the_next_one(tmp_path: Pat
         await h.asked(run_id)
         assert gate.steering == ("green tea only",)
         assert h.agents.called("planner")[0].steering == ("green tea only",)
+
+
+async def test_a_message_that_came_while_the_last_agent_worked_is_named_with_the_answer(
+    tmp_path: Path,
+) -> None:
+    gate = Gate(REVIEW)
+    async with house(tmp_path, WORKFLOWS) as h:
+        for agent, output in GOOD.items():
+            h.agents.say(agent, gate if agent == "reviewer" else output)
+        run_id = await h.turn(approvals="auto")
+        await gate.entered.wait()
+        await h.service.steer(run_id, key="m2", text="and cold tea?", who=ADA)
+        gate.let_go.set()
+        state = await h.ended(run_id)
+    answer = present(QUARTET, state, titles={}, doing={})[-1]
+    [notes] = [p for p in answer.parts if isinstance(p, NotesPart)]
+    assert notes.notes == ("and cold tea?",)
+    assert "may not be in the answer" in notes.title
 
 
 async def test_a_decision_given_while_another_branch_works_is_not_lost(tmp_path: Path) -> None:
