@@ -283,7 +283,7 @@ async def test_steering_reaches_the_agent_at_work_and_the_next_one(tmp_path: Pat
         assert h.agents.called("planner")[0].steering == ("green tea only",)
 
 
-async def test_a_message_that_came_while_the_last_agent_worked_is_named_with_the_answer(
+async def test_a_message_during_the_last_agent_is_named_with_the_answer(
     tmp_path: Path,
 ) -> None:
     gate = Gate(REVIEW)
