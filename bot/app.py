@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import structlog
 
@@ -33,7 +32,7 @@ from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
 from orchestrator.events import RunId
 from orchestrator.infra.knowledge_index import KnowledgeIndex
-from orchestrator.infra.local_scheduler import LocalScheduler
+from orchestrator.infra.local_scheduler import LocalScheduler, SystemClock
 from orchestrator.infra.providers import Provider, Providers
 from orchestrator.infra.sqlite_store import SqliteStore
 from orchestrator.ports import Clock, Store
@@ -47,14 +46,6 @@ from orchestrator.workflow import Workflow
 log = structlog.get_logger(__name__)
 
 ADVANCED_AT_ONCE = 1_000  # runs that are looked after; how many agents work at once is a setting
-
-
-class SystemClock:
-    """The machine's clock, which is the database's as long as both are on one machine."""
-
-    def now(self) -> datetime:
-        """Aware, UTC."""
-        return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -76,7 +67,6 @@ class Core:
     workflows: dict[str, Workflow]
     defaults: ChannelPolicy
     adapters: dict[str, ChatAdapter] = field(default_factory=dict[str, ChatAdapter])
-    failed: dict[str, str] = field(default_factory=dict[str, str])  # adapter → why it does not work
 
 
 @asynccontextmanager

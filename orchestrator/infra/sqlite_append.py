@@ -28,11 +28,11 @@ from orchestrator.infra.sqlite_codec import Encoded, encode, micros
 from orchestrator.infra.sqlite_transaction import Transaction
 from orchestrator.ports import Appended
 
-INSERT_EVENT = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 IN_ONE_STATEMENT = 100  # rows; SQLite takes 32,766 parameters
 R = TypeVar("R")
 INSERT_EVENTS = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES "
 _EVENT_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = INSERT_EVENTS + _EVENT_ROW
 INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _HEADS = """SELECT id, n, seq, seen_seq, status, restless, unshown, epoch, owner, conversation_id, position,
     ended_at IS NOT NULL FROM runs WHERE id IN (SELECT value FROM json_each(?))"""
