@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Most of the time tests wait for processes and clocks, so a few more run at once than there are cores.
+JOBS ?= 3
 
 # The machine's own uv where there is one; else the locked one, put into .venv.
 UV = $(if $(wildcard $(BIN)/uv),$(BIN)/uv,$(shell command -v uv 2>/dev/null || echo $(BIN)/uv))
@@ -57,7 +59,7 @@ format-check: dev
 
 # After the quick checks, so that pytest's closing line is the last one.
 unit: format-check lint types imports
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # A fresh .venv. Python 3.11 or newer, or one clear line.
 $(BIN)/python:

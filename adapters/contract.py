@@ -129,6 +129,7 @@ class Click(Value):
     target: str  # see Button.target
     message: MessageRef | None = None
     trigger: str = ""  # what the platform needs to open a form in answer
+    quiet: bool = False  # a reaction: it counts from who asked alone, and refusals are not said
     at: datetime
 
 
@@ -150,6 +151,28 @@ class FormInput(Value):
     person: Person
     form_id: str  # Form.id
     values: Mapping[str, str]
+    at: datetime
+
+
+class Withdrawal(Value):
+    """A person deleted a message that had started a turn."""
+
+    key: str
+    turn_key: str  # Turn.key of the deleted message
+    conversation: ConversationRef
+    person: Person  # who had written it
+    at: datetime
+
+
+class Feedback(Value):
+    """What a person thinks of an answer. The newest word of a person counts."""
+
+    key: str
+    conversation: ConversationRef
+    person: Person
+    target: str  # Card.feedback: run id
+    good: bool
+    comment: str = ""
     at: datetime
 
 
@@ -253,8 +276,9 @@ CardPart = Annotated[
 class Button(Value):
     """A button on a card."""
 
-    action: Literal["approve", "edit", "changes", "reject", "stop", "pause", "resume", "retry"]
-    target: str  # approval id, or run id for stop, pause, resume, retry
+    action: Literal["approve", "edit", "changes", "reject", "stop", "pause", "resume", "retry", "settings"]
+    # Approval id; run id for stop, pause, resume, retry; ConversationRef.channel_key for settings.
+    target: str
     label: str
     style: Literal["primary", "danger", "plain"] = "plain"
     needs_form: bool = False  # the click is answered with a form
@@ -273,6 +297,7 @@ class Card(Value):
     parts: tuple[CardPart, ...] = ()
     buttons: tuple[Button, ...] = ()
     label: str = ""  # "engine: rules" where no language model worked
+    feedback: str = ""  # run id: people may say whether this answer was good, where the platform can
 
 
 class FormField(Value):
@@ -285,6 +310,7 @@ class FormField(Value):
     multiline: bool = False
     required: bool = True
     max_length: int = 20_000
+    choices: tuple[tuple[str, str], ...] = ()  # (value, label): one of these; empty: free text
 
 
 class Form(Value):
@@ -295,6 +321,41 @@ class Form(Value):
     fields: tuple[FormField, ...]
     submit: str = "Send"
     note: str = ""
+
+
+class HomeQuestion(Value):
+    """An approval that waits for this person, with the conversation it stands in."""
+
+    conversation: ConversationRef
+    card: Card  # kind "approval", with its buttons
+
+
+class HomeRun(Value):
+    """One of this person's runs."""
+
+    run_id: str
+    title: str
+    status: str
+    conversation: ConversationRef
+    at: datetime  # aware, UTC; when it was asked for
+
+
+class HomeChannel(Value):
+    """A channel whose settings this person may change."""
+
+    channel_key: str
+    facts: tuple[tuple[str, str], ...]  # setting → value, as people read it
+    button: Button  # action "settings": opens the form
+
+
+class Home(Value):
+    """A person's own page at the bot: Slack's App Home."""
+
+    questions: tuple[HomeQuestion, ...] = ()
+    runs: tuple[HomeRun, ...] = ()  # newest first
+    usage: FactsPart  # of this month
+    channels: tuple[HomeChannel, ...] = ()
+    label: str = ""
 
 
 class Limits(Value):
@@ -320,6 +381,7 @@ class Receipt(Value):
     errors: Mapping[str, str] = Field(default_factory=dict)  # field name → what is wrong (forms)
     card: Card | None = None  # a richer answer to a command
     form: Form | None = None  # a click's answer: open this form
+    private: bool = False  # an accepted turn's text is for this person alone, where others read along
 
 
 class Inbound(Protocol):
@@ -341,6 +403,18 @@ class Inbound(Protocol):
         """Take a form. `Receipt.errors` are shown at their fields."""
         ...
 
+    async def withdraw(self, given: Withdrawal) -> Receipt:
+        """Take back a turn that still waits for its place; one that works or has ended stays."""
+        ...
+
+    async def feedback(self, given: Feedback) -> Receipt:
+        """Keep what a person thinks of an answer."""
+        ...
+
+    async def home(self, workspace: str, person: Person) -> Home:
+        """What this person's own page shows now. Changes nothing."""
+        ...
+
 
 class ChatAdapter(Protocol):
     """The adapter's side: draw cards, deliver what people do. No method is optional."""
@@ -355,15 +429,21 @@ class ChatAdapter(Protocol):
         """What fits in one message."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why the platform is not reached now, with the remedy; "": all is well."""
+        ...
+
     def routes(self) -> Sequence[BaseRoute]:
         """HTTP routes this adapter needs; empty for most. Mounted by the composition root."""
         ...
 
     async def start(self, inbound: Inbound) -> None:
-        """Connect and begin to deliver. Returns when connected.
+        """Connect and begin to deliver. Returns when connected. After an error it may be called again.
 
         Raises:
             NotAllowed: the token is wrong; the message names the setting.
+            PlatformDown: the platform cannot be reached now.
         """
         ...
 
@@ -374,6 +454,9 @@ class ChatAdapter(Protocol):
     async def post(self, conversation: ConversationRef, card: Card, *, nonce: str) -> MessageRef:
         """Show a new card. The same nonce again within minutes posts nothing new where the platform can.
 
+        For a status card `RateLimited` is raised at once where there is no room for it now. Other cards
+        wait for their turn in here, ahead of all progress, also when the platform says 429.
+
         Raises:
             RateLimited, PlatformDown, NotAllowed, ConversationGone, CardRefused.
         """
@@ -381,6 +464,8 @@ class ChatAdapter(Protocol):
 
     async def edit(self, message: MessageRef, card: Card) -> MessageRef:
         """Replace what the message shows. The handle may change (a card may grow by a message).
+
+        `RateLimited` as in `post`.
 
         Raises:
             RateLimited, PlatformDown, NotAllowed, ConversationGone, MessageGone, CardRefused.

@@ -36,6 +36,12 @@ def _waiting() -> list[Figure]:
     return measure()
 
 
+def _slack() -> list[Figure]:
+    from bench.slack import measure
+
+    return measure()
+
+
 BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "steps": (
         "engine, LangGraph and journal in turn, with both ratios",
@@ -47,6 +53,7 @@ BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "start": ("process start to first answered health check", _start),
     "card": ("a turn posted on the web page to its first visible card", _card),
     "waiting": ("memory of 1,000 runs that wait for approval", _waiting),
+    "slack": ("Slack on loopback: a storm of 200 runs, acknowledgements, first reactions", _slack),
 }
 ALL = ("steps", "start", "card", "waiting")
 

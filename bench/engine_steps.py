@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
+from bench.load import AT_ONCE, RESULT, STEPS, Done, in_parallel
 from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
 from orchestrator.events import Json, RunId, TurnRecord, Who
@@ -100,8 +102,8 @@ def starter(quartet: Running) -> Callable[[int], Awaitable[None]]:
     return one
 
 
-async def runs_per_second(folder: Path, runs: int) -> float:
-    """Throughput of `runs` runs, `AT_ONCE` at a time."""
+async def measure(folder: Path, runs: int) -> Done:
+    """Do `runs` runs, `AT_ONCE` at a time."""
     async with running(folder, workflow(STEPS)) as quartet:
         seconds = await in_parallel(starter(quartet), runs, AT_ONCE)
         completed = 0
@@ -113,4 +115,12 @@ async def runs_per_second(folder: Path, runs: int) -> float:
             if cursor is None:
                 break
         assert completed == runs, f"{completed} of {runs} runs completed"
-    return runs / seconds
+    rows, size = await asyncio.to_thread(_log_of, folder)
+    return Done(runs, seconds, rows, size)
+
+
+def _log_of(folder: Path) -> tuple[int, int]:
+    """How many facts the log holds, and the bytes of their JSON."""
+    with contextlib.closing(sqlite3.connect(folder / "quartet.db")) as database:
+        rows, size = database.execute("SELECT count(*), sum(length(body)) FROM events").fetchone()
+    return rows, size

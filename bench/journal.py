@@ -1,7 +1,12 @@
-"""The floor: a bare journal on SQLite. Ten rows a run, each step waits until its row is on disk.
+"""The floor: a bare journal on SQLite that keeps the very facts which the engine's log keeps.
 
-No engine, no fold, no read models: what any durable design on this machine has to pay. Commits
-are grouped, because a commit for each step would measure the disk alone.
+The same rows of the same size under the same index, and the same waits: a run writes its creation,
+then the start of its first step, then with each end the start of the next step, and goes on when these are
+on disk. Commits are grouped and `synchronous=FULL`, as with the engine.
+
+Left out is what makes an engine: there is no workflow, no state folded from the log, no choice of
+moves, no owner, no check before a row is written, no scheduler, no queue of turns and no read model.
+What is written is known beforehand. No durable design on this machine can be much faster.
 """
 
 from __future__ import annotations
@@ -9,13 +14,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
-from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
+from bench.load import AT_ONCE, RESULT, STEPS, Done, in_parallel
 
-Row = tuple[str, int, float, str]
+Fact = dict[str, Any]
+Row = tuple[int, int, int, str, int, str, None]
+
+TABLE = """CREATE TABLE journal (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
+    type TEXT NOT NULL, v INTEGER NOT NULL, body TEXT NOT NULL, large TEXT)"""
+INSERT = "INSERT INTO journal (run, seq, at, type, v, body, large) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Journal:
@@ -23,15 +37,21 @@ class Journal:
 
     def __init__(self, database: aiosqlite.Connection) -> None:
         self._database = database
-        self._queue: list[tuple[Row, asyncio.Future[None]]] = []
+        self._queue: list[tuple[list[Row], asyncio.Future[None]]] = []
         self._filled = asyncio.Event()
 
-    async def record(self, row: Row) -> None:
-        """Returns when the row is on disk."""
+    async def record(self, run: int, seq: int, facts: Sequence[Fact]) -> int:
+        """Returns the last number when the facts are on disk."""
+        at = time.time_ns() // 1000
+        rows: list[Row] = [
+            (run, seq + i, at, fact["type"], fact["v"], json.dumps(fact, separators=(",", ":")), None)
+            for i, fact in enumerate(facts, 1)
+        ]
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((row, future))
+        self._queue.append((rows, future))
         self._filled.set()
         await future
+        return seq + len(rows)
 
     async def write(self) -> None:
         """Commit groups until cancelled."""
@@ -40,32 +60,105 @@ class Journal:
             self._filled.clear()
             group, self._queue = self._queue, []
             await self._database.execute("BEGIN IMMEDIATE")
-            await self._database.executemany(
-                "INSERT INTO journal VALUES (?, ?, ?, ?)", [row for row, _ in group]
-            )
+            await self._database.executemany(INSERT, [row for rows, _ in group for row in rows])
             await self._database.commit()
             for _, future in group:
                 future.set_result(None)
 
 
-async def runs_per_second(folder: Path, runs: int) -> float:
-    """Throughput of `runs` runs, `AT_ONCE` at a time."""
+async def measure(folder: Path, runs: int) -> Done:
+    """Do `runs` runs, `AT_ONCE` at a time."""
     async with aiosqlite.connect(folder / "journal.db", isolation_level=None) as database:
         await database.execute("PRAGMA journal_mode=WAL")
         await database.execute("PRAGMA synchronous=FULL")
-        await database.execute(
-            "CREATE TABLE journal (run TEXT, step INTEGER, at REAL, output TEXT, PRIMARY KEY (run, step))"
-        )
+        await database.execute("PRAGMA wal_autocheckpoint=4000")  # as the engine's
+        await database.execute(TABLE)
+        await database.execute("CREATE UNIQUE INDEX journal_of_run ON journal (run, seq)")
         journal = Journal(database)
         writer = asyncio.create_task(journal.write())
 
         async def one(number: int) -> None:
-            for step in range(STEPS):
-                await journal.record((f"run-{number}", step, time.time(), json.dumps(RESULT)))
+            seq = await journal.record(number, 0, [_created(number), {"type": "run_started", "v": 1}])
+            seq = await journal.record(number, seq, [_started(0)])
+            for step in range(STEPS - 1):
+                seq = await journal.record(number, seq, [_ended(step), _started(step + 1)])
+            await journal.record(number, seq, [_ended(STEPS - 1), _over()])
 
         seconds = await in_parallel(one, runs, AT_ONCE)
         writer.cancel()
         await asyncio.gather(writer, return_exceptions=True)
-        async with database.execute("SELECT count(*) FROM journal") as cursor:
-            assert await cursor.fetchone() == (runs * STEPS,)
-    return runs / seconds
+        async with database.execute("SELECT count(*), sum(length(body)) FROM journal") as cursor:
+            rows, size = next(iter(await cursor.fetchall()))
+    assert rows == runs * (2 * STEPS + 3)
+    return Done(runs, seconds, rows, size)
+
+
+# ── the facts, as the engine's log has them ──────────────────────────────────────────────────
+
+
+def _created(number: int) -> Fact:
+    return {
+        "type": "run_created",
+        "v": 1,
+        "conversation_id": f"web:local:bench:{number}",
+        "workflow": "steps",
+        "workflow_version": "1",
+        "workflow_digest": "d" * 64,
+        "engine": "rules",
+        "turn": {
+            "key": f"turn-{number}",
+            "text": "go",
+            "who": {"key": "web:ada", "name": "Ada"},
+            "at": datetime.now(UTC).isoformat(),
+            "context": {},
+            "files": [],
+            "earlier": [],
+            "history": None,
+        },
+        "settings": {
+            "approvals": "ask",
+            "approvers": [],
+            "allow_requester": True,
+            "expires_after_s": 86400.0,
+            "language": "",
+            "verbosity": "normal",
+            "models": {},
+            "tools": None,
+        },
+    }
+
+
+def _started(step: int) -> Fact:
+    after = [f"n{step - 1}"] if step else []
+    return {"type": "step_started", "v": 1, "node": f"n{step}", "visit": 1, "attempt": 1, "after": after}
+
+
+def _ended(step: int) -> Fact:
+    return {
+        "type": "step_ended",
+        "v": 1,
+        "node": f"n{step}",
+        "visit": 1,
+        "attempt": 1,
+        "output": RESULT,
+        "seconds": 0.0,
+    }
+
+
+def _over() -> Fact:
+    answer: Fact = {
+        "body": RESULT["body"],
+        "sources": [],
+        "notes": [],
+        "merged": 0,
+        "score": None,
+        "files": [],
+    }
+    return {
+        "type": "run_ended",
+        "v": 1,
+        "status": "completed",
+        "answer": answer,
+        "problem": None,
+        "reason": "",
+    }

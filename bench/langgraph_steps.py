@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import aiosqlite
 
-from bench.load import AT_ONCE, RESULT, STEPS, in_parallel
+from bench.load import AT_ONCE, RESULT, STEPS, Done, in_parallel
 
 
 class State(TypedDict):
@@ -20,8 +20,8 @@ async def _step(state: State) -> State:
     return {"outputs": [*state["outputs"], RESULT]}
 
 
-async def runs_per_second(folder: Path, runs: int) -> float:
-    """Throughput of `runs` runs, `AT_ONCE` at a time."""
+async def measure(folder: Path, runs: int) -> Done:
+    """Do `runs` runs, `AT_ONCE` at a time."""
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from langgraph.graph import END, START, StateGraph
 
@@ -43,4 +43,4 @@ async def runs_per_second(folder: Path, runs: int) -> float:
             assert len(result["outputs"]) == STEPS
 
         seconds = await in_parallel(one, runs, AT_ONCE)
-    return runs / seconds
+    return Done(runs, seconds)

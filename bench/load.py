@@ -5,10 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 STEPS = 10
 AT_ONCE = 50
-RESULT = {"body": "x" * 100, "sources": [1, 2, 3]}  # what each step makes
+RESULT: dict[str, Any] = {"body": "x" * 100, "files": [], "task_results": []}  # a draft: what each step makes
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a peer did with the load."""
+
+    runs: int
+    seconds: float
+    rows: int | None = None  # facts that are in its log now; None: it has no such log
+    size: int | None = None  # their bytes of JSON
 
 
 async def in_parallel(one: Callable[[int], Awaitable[None]], runs: int, at_once: int) -> float:

@@ -1,60 +1,104 @@
 """Quartet beside LangGraph and a bare journal: rounds in turn, medians, both ratios.
 
 Taken in turn, so that what else the machine does hits all alike, and each in a process of its own,
-so that none pays for the modules and the garbage of another. The ratios count; runs per
-second depend on the disk.
+so that none pays for the modules and the garbage of another; all with the settings of Python's
+garbage collector that the server has. The ratios count; runs per second depend on the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import json
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.load import Done
 from bench.report import Figure
+from orchestrator.infra.garbage import settle
 
 ROUNDS = 5
 PEERS: dict[str, tuple[str, int]] = {  # name → module, runs in a round
-    "journal": ("bench.journal", 1000),
+    "journal": ("bench.journal", 2000),
     "engine": ("bench.engine_steps", 1000),
     "langgraph": ("bench.langgraph_steps", 100),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One peer in one round."""
+
+    runs_per_s: float
+    cpu_ms: float  # user and system time of the whole process for a run
+    rows: float | None  # facts in the log for a run
+    size: float | None  # their bytes of JSON for a run
+
+    def __str__(self) -> str:
+        log = "" if self.rows is None else f", {self.rows:g} rows of {self.size:,.0f} bytes"
+        return f"{self.runs_per_s:7,.0f} runs/s, {self.cpu_ms:6.2f} ms CPU a run{log}"
+
+
 def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
     """The median of each named peer, and the ratios of those that were measured."""
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[Round]] = {name: [] for name in names}
     for number in range(rounds):
+        print(f"  round {number + 1} of {rounds}", flush=True)
         for name, values in found.items():
             values.append(_once(name, PEERS[name][1]))
-        shown = ", ".join(f"{name} {values[-1]:,.0f}" for name, values in found.items())
-        print(f"  round {number + 1} of {rounds}, runs/s: {shown}", flush=True)
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    figures = [
-        Figure(f"{name}, ten recorded steps, 50 at once", value, "runs/s") for name, value in medians.items()
-    ]
-    if medians.keys() >= {"engine", "langgraph"}:
-        figures.append(Figure("engine / langgraph", medians["engine"] / medians["langgraph"], "×", 10))
-    if medians.keys() >= {"engine", "journal"}:
-        figures.append(Figure("engine / journal", medians["engine"] / medians["journal"], "×", 0.5))
+            print(f"    {name:<10} {values[-1]}", flush=True)
+    figures: list[Figure] = []
+    for name, values in found.items():
+        figures += [
+            Figure(f"{name}, ten recorded steps, 50 at once", _speed(values), "runs/s"),
+            Figure(f"{name}, CPU", statistics.median(v.cpu_ms for v in values), "ms/run"),
+        ]
+    if found.keys() >= {"engine", "langgraph"}:
+        figures.append(_ratio("engine / langgraph", found["engine"], found["langgraph"], 10))
+    if found.keys() >= {"engine", "journal"}:
+        figures.append(_ratio("engine / journal", found["engine"], found["journal"], 0.5))
     return figures
 
 
-def _once(name: str, runs: int) -> float:
+def _speed(values: Sequence[Round]) -> float:
+    return statistics.median(v.runs_per_s for v in values)
+
+
+def _ratio(name: str, mine: Sequence[Round], other: Sequence[Round], target: float) -> Figure:
+    return Figure(name, _speed(mine) / _speed(other), "×", target)
+
+
+def _once(name: str, runs: int) -> Round:
     command = [sys.executable, "-m", "bench.side_by_side", name, str(runs)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout)
+    return Round(**json.loads(done.stdout))
 
 
 def _main(name: str, runs: int) -> None:
-    measure = importlib.import_module(PEERS[name][0]).runs_per_second
+    peer = importlib.import_module(PEERS[name][0])
+    settle()
     with tempfile.TemporaryDirectory(prefix="quartet-bench-") as folder:
-        print(asyncio.run(measure(Path(folder), runs)))
+        before = _cpu_s()
+        done: Done = asyncio.run(peer.measure(Path(folder), runs))
+        cpu_s = _cpu_s() - before
+    measured = Round(
+        runs_per_s=done.runs / done.seconds,
+        cpu_ms=cpu_s * 1000 / done.runs,
+        rows=None if done.rows is None else done.rows / done.runs,
+        size=None if done.size is None else done.size / done.runs,
+    )
+    print(json.dumps(asdict(measured)))
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -16,15 +16,18 @@ from dataclasses import dataclass, field
 import structlog
 
 from adapters.contract import ChatAdapter
+from bot.channel_forms import ChannelForms
 from bot.channel_settings import ChannelPolicy
 from bot.commands import Commands
 from bot.decisions import Decisions
 from bot.definitions import read_agents, read_workflows
 from bot.file_text import file_text
+from bot.home import Homes
 from bot.inbox import Inbox
 from bot.intake import Intake
 from bot.outbox import Outbox
 from bot.permissions import Permissions
+from bot.platforms import Platforms
 from config.settings import Settings
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.agents.spec import RULES, AgentSpec
@@ -66,18 +69,25 @@ class Core:
     outbox: Outbox
     workflows: dict[str, Workflow]
     defaults: ChannelPolicy
+    platforms: Platforms
     adapters: dict[str, ChatAdapter] = field(default_factory=dict[str, ChatAdapter])
 
 
 @asynccontextmanager
 async def open_core(
-    settings: Settings, *, adapters: Sequence[ChatAdapter] = (), execute: bool = True, own: str | None = None
+    settings: Settings,
+    *,
+    adapters: Sequence[ChatAdapter] = (),
+    platforms: Platforms | None = None,
+    execute: bool = True,
+    own: str | None = None,
 ) -> AsyncGenerator[Core]:
     """Build the core, start its tasks and the adapters; end all of it when left.
 
     Args:
         settings: validated.
-        adapters: chat platforms to connect; started last, stopped first.
+        adapters: chat platforms that have to be there; started last, stopped first.
+        platforms: those that are connected in the background, however long it takes.
         execute: run agents and send cards here; False: only look and append facts.
         own: with a turn's inbox key, only the run of this turn is executed and shown here: a second
             process beside the server minds its own.
@@ -93,8 +103,9 @@ async def open_core(
     knowledge = KnowledgeIndex(settings.knowledge_dir, home / "knowledge.db")
     models = _models(settings)
     try:
-        by_platform = {a.platform: a for a in adapters}
-        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform, own)
+        platforms = platforms or Platforms(())
+        by_platform: dict[str, ChatAdapter] = {a.platform: a for a in (*adapters, *platforms.adapters())}
+        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform, platforms, own)
         async with _tasks(core, execute=execute, own=own):
             yield core
     finally:
@@ -116,18 +127,35 @@ async def _tasks(core: Core, *, execute: bool, own: str | None) -> AsyncGenerato
     async with contextlib.AsyncExitStack() as stack:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks: list[asyncio.Task[None]] = []
+        connecting: list[asyncio.Task[None]] = []
         if execute:
             tasks.append(group.create_task(core.scheduler.run(advance), name="scheduler"))
             tasks.append(group.create_task(core.outbox.run(), name="outbox"))
         try:
+            remote = core.platforms.adapters()
             for adapter in core.adapters.values():
-                await adapter.start(core.inbound)
+                if adapter not in remote:
+                    await adapter.start(core.inbound)
+            connect = core.platforms.connect(core.inbound, core.outbox.resume)
+            connecting.append(group.create_task(connect, name="platforms"))
+            watch = core.platforms.watch(core.outbox.resume)
+            connecting.append(group.create_task(watch, name="platforms:watch"))
             yield
         finally:
-            for adapter in core.adapters.values():
-                await adapter.stop()
+            for task in connecting:
+                task.cancel()
+            await asyncio.gather(*connecting, return_exceptions=True)
+            await asyncio.gather(*(_stop(adapter) for adapter in core.adapters.values()))
             for task in tasks:
                 task.cancel()
+
+
+async def _stop(adapter: ChatAdapter) -> None:
+    try:
+        await adapter.stop()
+    except Exception:
+        # What one platform fails at must not keep the others from ending well.
+        log.exception("a platform did not stop well", action="stop_broke", platform=adapter.platform)
 
 
 def _assemble(
@@ -138,6 +166,7 @@ def _assemble(
     specs: list[AgentSpec],
     workflows: dict[str, Workflow],
     adapters: dict[str, ChatAdapter],
+    platforms: Platforms,
     own: str | None,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
@@ -173,7 +202,13 @@ def _assemble(
         tools=tools.names(),
     )
     intake = Intake(service, permissions, adapters, commands.policy, file_text)
-    inbound = Inbox(intake, Decisions(service, permissions), commands)
+    inbound = Inbox(
+        intake,
+        Decisions(service, permissions),
+        commands,
+        ChannelForms(service, permissions, commands, defaults),
+        Homes(service, commands, defaults, settings.engine),
+    )
     titles = {spec.name: spec.title for spec in specs}
     return Core(
         settings=settings,
@@ -187,9 +222,10 @@ def _assemble(
         permissions=permissions,
         commands=commands,
         inbound=inbound,
-        outbox=Outbox(store, bus, adapters, engine.workflow, titles, own),
+        outbox=Outbox(store, bus, adapters, engine.workflow, titles, own, connected=platforms.connected),
         workflows=workflows,
         defaults=defaults,
+        platforms=platforms,
         adapters=adapters,
     )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from adapters.contract import Platform
 from orchestrator.events import RunSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -20,9 +21,16 @@ Model = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}:\S{1,2
 # "slack:U123" names a person; a group or a role is named by its bare id.
 Member = Annotated[str, StringConstraints(pattern=r"^[^\s,]{1,200}$")]
 
+Stored = Mapping[str, Any]  # what was set for a channel, as `parse_change` made it
+
 MONTH_S: Final = 31 * 86_400.0
 ALIASES: Final = {"expires_after": "expires_after_s", "approver": "approvers", "admin": "admins"}
 _SHOWN: Final = {"expires_after_s": "expires_after"}  # people give units, so the name has none
+# Bare ids of Slack: long, or with a digit, so that no name in capitals is taken for one.
+_BARE: Final = r"(?:(?=[A-Z]*[0-9])[A-Z0-9]+|[A-Z]{7,})"
+_SLACK_PERSON: Final = re.compile(rf"[UW]{_BARE}")
+_SLACK_GROUP: Final = re.compile(rf"S{_BARE}")
+_DISCORD_ID: Final = re.compile(r"[0-9]{17,20}")
 _PART: Final = "models."  # one agent's model is stored as "models.<agent>", so that changes do not collide
 
 
@@ -130,6 +138,7 @@ def parse_change(
     workflows: Collection[str],
     agents: Collection[str],
     providers: Collection[str],
+    platform: Platform,
     tools: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What `KEY=VALUE` changes, for `store.change_settings`; None resets a key to its default.
@@ -140,6 +149,7 @@ def parse_change(
         workflows: names there are.
         agents: names there are.
         providers: names before the colon of a model.
+        platform: of the channel: a bare id of a person is one of its people.
         tools: names there are; None: not checked.
 
     Raises:
@@ -153,12 +163,18 @@ def parse_change(
         raise SettingError(_unknown_key(key))
     if not text:
         return {key: None}
-    return {key: _value(key, text, workflows, tools)}
+    return {key: _value(key, text, workflows, tools, platform)}
 
 
 def shown_name(key: str) -> str:
     """A setting's name as people read and type it."""
     return _SHOWN.get(key, key)
+
+
+def told(changes: Mapping[str, Any], policy: ChannelPolicy) -> str:
+    """What holds now of what was changed, as people read it."""
+    changed = sorted({name.split(".", 1)[0] for name in changes})
+    return "; ".join(f"{shown_name(name)} = {show(name, policy)}" for name in changed)
 
 
 def show(key: str, policy: ChannelPolicy) -> str:
@@ -180,7 +196,9 @@ def show(key: str, policy: ChannelPolicy) -> str:
     return str(getattr(policy, key)) or "the language of the message"
 
 
-def _value(key: str, text: str, workflows: Collection[str], tools: Collection[str] | None) -> Any:
+def _value(
+    key: str, text: str, workflows: Collection[str], tools: Collection[str] | None, platform: Platform
+) -> Any:
     low = text.lower()
     match key:
         case "workflow":
@@ -197,7 +215,7 @@ def _value(key: str, text: str, workflows: Collection[str], tools: Collection[st
             names = [] if low == "none" else _items(low)
             return [_one_of("tool", n, tools) for n in names] if tools is not None else _valid(key, names)
         case "approvers" | "who_may_start" | "admins":
-            return _valid(key, _items(text))
+            return _valid(key, [_member(key, item, platform) for item in _items(text)])
         case _:
             return _valid(key, text)
 
@@ -286,6 +304,36 @@ def _duration(seconds: float) -> str:
 
 def _items(text: str) -> list[str]:
     return [item for item in (part.strip() for part in text.split(",")) if item]
+
+
+def _member(key: str, item: str, platform: Platform) -> str:
+    """A person's key or a group's id, as typed or as meant. What can be nobody would lock everybody out.
+
+    Raises:
+        SettingError: it is neither.
+    """
+    where, colon, who = item.partition(":")
+    if colon and where in get_args(Platform) and who and _is_person(where, who):
+        return item
+    if not colon and platform == "slack" and _SLACK_PERSON.fullmatch(item):
+        return f"slack:{item}"
+    if not colon and (_SLACK_GROUP.fullmatch(item) or (platform == "discord" and _is_person(platform, item))):
+        return item
+    if platform == "slack":
+        remedy = (
+            f"mention them, as {shown_name(key)}=@ada picked from the list that opens after @, or write "
+            "platform:id (slack:U0123ABCD) or the id of a user group"
+        )
+    else:
+        remedy = f"write platform:id, as {platform}:ada; several are separated by commas"
+    raise SettingError(f"{key}: {_short(item)!r} is only a name, not a person or group: {remedy}")
+
+
+def _is_person(platform: str, text: str) -> bool:
+    """Whether an id can be that of a person there; who exists, only the platform knows."""
+    if platform == "slack":
+        return re.fullmatch(r"[UW][A-Z0-9]+", text) is not None
+    return platform != "discord" or _DISCORD_ID.fullmatch(text) is not None
 
 
 def _unknown_key(key: str) -> str:

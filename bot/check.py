@@ -10,17 +10,18 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import click
 from pydantic import BaseModel, SecretStr
 
 from bot.check_home import home_flaw
+from bot.check_row import CheckRow, State
+from bot.check_slack import ask_slack, outside_rows, slack_rows
 from config.documents import read_model
-from config.errors import ConfigError, ConfigProblem, short_path, suggest
+from config.errors import ConfigError, ConfigProblem, cloak, short_path, suggest
 from config.load import Survey, survey
 from config.paths import agent_files, workflow_files
 from config.providers import BUILT_IN, ProviderSettings
@@ -31,27 +32,13 @@ from orchestrator.workflow import Workflow
 
 ONLINE_TIMEOUT_S = 10.0
 
-# refused: the value of a setting that a following row, which is wrong, explains
-State = Literal["ok", "wrong", "refused", "unused"]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """One line of the report."""
-
-    name: str
-    value: str  # secrets masked
-    origin: str  # "environment", ".env:3", "config/quartet.yaml:12", "default", or a file
-    state: State = "ok"
-    note: str = ""  # what is wrong and how to mend it; or what happens instead
-
 
 def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]:
     """Look at everything that is configured.
 
     Args:
         found: what the sources hold.
-        online: also ask each configured model provider for its models.
+        online: also ask Slack about each token, and each configured model provider for its models.
 
     Returns:
         The rows, and whether nothing is wrong.
@@ -64,8 +51,10 @@ def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]
     if found.settings is not None:
         rows += _folders(found.settings)
         rows += _models(found.settings)
+        rows += slack_rows(found.settings)
+        rows += outside_rows(found.settings)
         if online:
-            rows += asyncio.run(_ask_providers(found.settings.providers()))
+            rows += asyncio.run(_ask_all(found.settings))
     return rows, all(row.state != "wrong" for row in rows)
 
 
@@ -87,7 +76,7 @@ def _setting_rows(found: Survey) -> Iterator[CheckRow]:
         state: State = "ok" if known.unused is None else "unused"
         note = "" if known.unused is None else f"not used by this version: {known.unused}"
         for part, shown in _spread(known, value):
-            name = ".".join((known.name, *part))
+            name = cloak(".".join((known.name, *part)))
             refused = any(_concerns(problem, known, part) for problem in mine)
             origin = str(found.origin((known.key, *part)))
             yield CheckRow(name, shown, origin, "refused" if refused else state, note)
@@ -126,13 +115,16 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     value = value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
     if isinstance(value, dict):
-        return ", ".join(f"{k}: {_text(v)}" for k, v in cast("Mapping[str, object]", value).items()) or "–"
+        return (
+            ", ".join(f"{cloak(k)}: {_text(v)}" for k, v in cast("Mapping[str, object]", value).items())
+            or "–"
+        )
     if isinstance(value, tuple | list):
         return ", ".join(_text(part) for part in cast("Iterable[object]", value)) or "–"
     if isinstance(value, Path):
         return short_path(value)
     # A name and password in an address are refused, and are not shown in the refusal either.
-    return re.sub(r"//[^/@\s]*@", "//…@", " ".join(str(value).split()))[:200]
+    return cloak(re.sub(r"//[^/@\s]*@", "//…@", " ".join(str(value).split())))[:200]
 
 
 def mask(secret: str) -> str:
@@ -241,8 +233,10 @@ def _models(settings: Settings) -> Iterator[CheckRow]:
         yield CheckRow(f"model of {agent}", settings.model_for(agent) or "none: works by rules", "settings")
 
 
-async def _ask_providers(providers: Mapping[str, ProviderSettings]) -> list[CheckRow]:
-    return list(await asyncio.gather(*(_ask(provider) for provider in providers.values())))
+async def _ask_all(settings: Settings) -> list[CheckRow]:
+    models = asyncio.gather(*(_ask(provider) for provider in settings.providers().values()))
+    found, slack = await asyncio.gather(models, ask_slack(settings, ONLINE_TIMEOUT_S))
+    return [*found, *slack]
 
 
 async def _ask(provider: ProviderSettings) -> CheckRow:
@@ -282,11 +276,13 @@ async def _ask(provider: ProviderSettings) -> CheckRow:
 def print_rows(rows: Iterable[CheckRow]) -> None:
     """Write the report to stdout; what is wrong stands out."""
     rows = list(rows)
-    width = max((len(row.name) for row in rows if row.state != "wrong"), default=0)
+    width = max((len(row.name) for row in rows if row.state not in ("wrong", "note")), default=0)
     for row in rows:
         if row.state == "wrong":
             value = f" = {row.value}" if row.value else ""
             click.secho(f"✗ {row.name}{value} ({row.origin}): {row.note}", fg="red")
+        elif row.state == "note":
+            click.secho(f"! {row.name}: {row.note}", fg="yellow")
         else:
             sign = {"unused": "·", "refused": "✗"}.get(row.state, "✓")
             note = f"  ({row.note})" if row.note else ""
@@ -295,7 +291,9 @@ def print_rows(rows: Iterable[CheckRow]) -> None:
 
 
 @click.command("check")
-@click.option("--online", is_flag=True, help="Also ask each model provider whether it takes the key.")
+@click.option(
+    "--online", is_flag=True, help="Also ask Slack and the model providers whether they take the keys."
+)
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Instead of config/quartet.yaml."
 )
@@ -313,5 +311,7 @@ def check_command(online: bool, config_file: Path | None) -> None:
     rows, fine = check(survey(config_file=config_file), online=online)
     print_rows(rows)
     wrong = sum(1 for row in rows if row.state == "wrong")
-    click.echo("All is well." if fine else f"{wrong} to mend, marked with ✗ above.", err=not fine)
+    noted = any(row.state == "note" for row in rows)
+    well = "Nothing is to be mended here; mind what is marked with ! above." if noted else "All is well."
+    click.echo(well if fine else f"{wrong} to mend, marked with ✗ above.", err=not fine)
     sys.exit(0 if fine else 1)

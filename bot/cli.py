@@ -23,11 +23,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # name → (module, attribute, one line): the list is shown without importing anything.
 COMMANDS = {
-    "up": ("bot.cli_up", "up", "Start the bot: the web page and the HTTP API."),
+    "up": ("bot.cli_up", "up", "Start the bot: chat platforms, the web page, HTTP."),
     "ask": ("bot.cli_ask", "ask", "One turn in the terminal: progress on stderr, answer on stdout."),
     "check": ("bot.check", "check_command", "Show every setting, where it came from and what is wrong."),
     "runs": ("bot.cli_runs", "runs", "List, show, stop, pause and resume runs."),
     "workflows": ("bot.cli_workflows", "workflows", "List, show and check workflow definitions."),
+    "manifest": ("bot.cli_manifest", "manifest", "What to paste when the app is created in Slack."),
     "agents": ("bot.cli_agents", "agents", "The agents: capabilities, model, load, success, mean time."),
 }
 

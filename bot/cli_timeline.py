@@ -55,6 +55,9 @@ def describe(body: Body) -> str:
             return f"{body.who.name} asks to pause"
         case "resume_requested":
             return f"{body.who.name} asks to go on"
+        case "feedback_given":
+            said = f": {body.comment}" if body.comment else ""
+            return f"{body.who.name} says that the answer is {'good' if body.good else 'not good'}{said}"
         case _:  # pyright: ignore[reportUnnecessaryComparison]
             assert_never(body)
 

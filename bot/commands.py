@@ -7,6 +7,7 @@ Every answer is a `Receipt`: plain text, or a card of kind "reply" for lists.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
 
 from adapters.contract import (
     Card,
@@ -16,6 +17,7 @@ from adapters.contract import (
     ConversationRef,
     FactsPart,
     NotesPart,
+    Platform,
     Receipt,
     Turn,
 )
@@ -77,6 +79,22 @@ class Commands:
         """What holds in a conversation's channel now."""
         stored = await self._service.store.settings(conversation.channel_key)
         return channel_settings.effective(self._defaults, stored)
+
+    def change_of(self, key: str, value: str, platform: Platform) -> dict[str, Any]:
+        """What `KEY=VALUE` changes in a channel of a platform, for `store.change_settings`.
+
+        Raises:
+            SettingError: names the nearest valid key or value.
+        """
+        return channel_settings.parse_change(
+            key,
+            value,
+            workflows=self._service.workflows,
+            agents=self._service.agents.names(),
+            providers=self._providers,
+            platform=platform,
+            tools=self._tools,
+        )
 
     async def perform(self, command: Command) -> Receipt:
         """Do what a command says. Never raises for what a person can do wrong.
@@ -263,11 +281,24 @@ class Commands:
         return _card(command, "Agents", [FactsPart(facts=facts)]) if facts else _yes("There are no agents.")
 
     async def _usage(self, command: Command) -> Receipt:
+        place = command.conversation
+        # Workspaces that installed the bot are nobody's business but their own; the page is the operator's.
+        own = "" if place.workspace == "local" else f"{place.platform}:{place.workspace}"
+        month, facts = await self.usage(own)
+        if not facts.facts:
+            return _yes(f"No model was used in {month}.")
+        whose = "all channels of this workspace" if own else "all channels"
+        return _card(command, f"Usage in {month} (UTC), {whose}", [facts])
+
+    async def usage(self, workspace: str = "") -> tuple[str, FactsPart]:
+        """What this month's runs have used by model, and which month that is.
+
+        Args:
+            workspace: "slack:T1"; "": of all.
+        """
         now = self._clock.now()
         since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        used = await self._service.store.usage_since(since)
-        if not used:
-            return _yes(f"No model was used in {now:%B %Y}.")
+        used = await self._service.store.usage_since(since, workspace=workspace)
         total = Usage()
         facts: list[tuple[str, str]] = []
         for model, usage in sorted(used.items()):
@@ -275,7 +306,7 @@ class Commands:
             total = total.plus(usage)
         if len(facts) > 1:
             facts.append(("all", _spent(total)))
-        return _card(command, f"Usage in {now:%B %Y} (UTC), all channels", [FactsPart(facts=tuple(facts))])
+        return f"{now:%B %Y}", FactsPart(facts=tuple(facts))
 
     # ── settings, why, help ──────────────────────────────────────────────────────────────────
 
@@ -303,23 +334,12 @@ class Commands:
         allowed = self._permissions.change(command.conversation.key, command.person, policy)
         if not allowed.ok:
             return _no(allowed.reason)
-        changes = channel_settings.parse_change(
-            key,
-            value,
-            workflows=self._service.workflows,
-            agents=self._service.agents.names(),
-            providers=self._providers,
-            tools=self._tools,
-        )
+        changes = self.change_of(key, value, command.conversation.platform)
         if not await self._first_time(command):
             return _yes(_AGAIN)
         channel = command.conversation.channel_key
         await self._service.store.change_settings(channel, changes)
-        policy = await self.policy(command.conversation)
-        changed = sorted({name.split(".", 1)[0] for name in changes})
-        now = "; ".join(
-            f"{channel_settings.shown_name(name)} = {channel_settings.show(name, policy)}" for name in changed
-        )
+        now = channel_settings.told(changes, await self.policy(command.conversation))
         # The page has one channel: who sets something in one conversation should know that it is for all.
         where = " (the whole page, all its conversations)" if command.conversation.platform == "web" else ""
         return _yes(f"Set for this channel{where}: {now}. Runs that were made before keep what they had.")
@@ -362,7 +382,7 @@ def _title(row: RunRow) -> str:
 
 def _spent(usage: Usage) -> str:
     if not usage.input_tokens and not usage.output_tokens:
-        return "no cost: no model was asked"
+        return "no cost, no model was asked"
     cost = "no known price" if usage.cost_usd is None else f"${usage.cost_usd:,.4f}"
     return f"{usage.input_tokens:,} in · {usage.output_tokens:,} out · {usage.calls:,} calls · {cost}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from adapters.contract import Click, Form, FormInput, Person, Receipt
+from adapters.contract import Click, Feedback, Form, FormInput, Person, Receipt
 from bot.channel_settings import ChannelPolicy
 from bot.permissions import Permissions
 from bot.plan_form import FormErrors, changes_form, edit_form, edited_arguments
@@ -26,7 +26,7 @@ _WORDS = {
     "changes": "changes asked for",
     "reject": "rejected",
 }
-_CONTROLS = {"stop": "stop", "pause": "pause", "resume": "resume"}
+_WITH_FORM = ("edit", "changes")
 
 
 class Decisions:
@@ -47,6 +47,25 @@ class Decisions:
         Raises:
             StoreFailed: nothing was recorded; it can be tried again.
         """
+        if not click.quiet:
+            return await self._click(click, policy)
+        # Whoever puts a mark under a message may mean anything by it; who asked means us.
+        if click.action in _WITH_FORM or await self._asked_by(click) != click.person.key:
+            return Receipt(accepted=False)
+        receipt = await self._click(click, policy)
+        return receipt if receipt.accepted else receipt.model_copy(update={"text": ""})
+
+    async def _asked_by(self, click: Click) -> str:
+        """The person key of who asked for the run that a click is about; "" if there is none."""
+        store = self._service.store
+        if click.action in ("approve", "reject"):
+            approval = await store.approval(ApprovalId(click.target))
+            row = None if approval is None else await store.run(approval.run_id)
+        else:
+            row = await store.run(RunId(click.target))
+        return "" if row is None else row.who
+
+    async def _click(self, click: Click, policy: ChannelPolicy) -> Receipt:
         try:
             match click.action:
                 case "approve" | "reject":
@@ -94,6 +113,27 @@ class Decisions:
             raise  # no refusal: it can be tried again
         except OrchestratorError as error:
             return Receipt(accepted=False, text=str(error))
+
+    async def feedback(self, given: Feedback) -> Receipt:
+        """Keep what somebody thinks of an answer: anyone in its conversation may say so.
+
+        Raises:
+            StoreFailed: nothing was recorded; it can be tried again.
+        """
+        run_id = RunId(given.target)
+        try:
+            row = await self._service.store.run(run_id)
+            if row is None:
+                raise NotFound("This answer is not known here any more.")
+            _check_place(given, row.conversation_id)
+            await self._service.feedback(
+                run_id, who=who(given.person), good=given.good, comment=given.comment.strip()[:4_000]
+            )
+        except StoreFailed:
+            raise  # no refusal: it can be tried again
+        except OrchestratorError as error:
+            return Receipt(accepted=False, text=str(error), run_id=given.target)
+        return Receipt(accepted=True, text="Thank you for telling us.", run_id=run_id)
 
     async def _decide(
         self,
@@ -187,7 +227,7 @@ def who(person: Person) -> Who:
     return Who(key=person.key, name=person.name)
 
 
-def _check_place(given: Click | FormInput, conversation_id: str) -> None:
+def _check_place(given: Click | FormInput | Feedback, conversation_id: str) -> None:
     """Cards are pressed where they stand: who may act in one conversation may not in every one.
 
     Raises:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from adapters.contract import Click, Command, FormInput, Receipt, Turn
+from adapters.contract import (
+    Click,
+    Command,
+    Feedback,
+    FormInput,
+    Home,
+    Person,
+    Receipt,
+    Turn,
+    Withdrawal,
+)
+from bot import settings_form
+from bot.channel_forms import ChannelForms
 from bot.commands import Commands
 from bot.decisions import Decisions
+from bot.home import Homes
 from bot.intake import Intake
 
 
 class Inbox:
     """The bot's side of the seam."""
 
-    def __init__(self, intake: Intake, decisions: Decisions, commands: Commands) -> None:
+    def __init__(
+        self, intake: Intake, decisions: Decisions, commands: Commands, forms: ChannelForms, homes: Homes
+    ) -> None:
         self._intake = intake
         self._decisions = decisions
         self._commands = commands
+        self._forms = forms
+        self._homes = homes
 
     async def turn(self, turn: Turn) -> Receipt:
         """A message: a command in words, or a turn."""
@@ -32,6 +49,8 @@ class Inbox:
 
     async def click(self, click: Click) -> Receipt:
         """A button."""
+        if click.action == "settings" and not click.quiet:
+            return await self._forms.click(click)
         return await self._decisions.click(click, await self._commands.policy(click.conversation))
 
     async def command(self, command: Command) -> Receipt:
@@ -40,4 +59,18 @@ class Inbox:
 
     async def form(self, given: FormInput) -> Receipt:
         """A form."""
+        if given.form_id.startswith(settings_form.PREFIX):
+            return await self._forms.form(given)
         return await self._decisions.form(given)
+
+    async def withdraw(self, given: Withdrawal) -> Receipt:
+        """A message that was deleted."""
+        return await self._intake.withdraw(given)
+
+    async def feedback(self, given: Feedback) -> Receipt:
+        """An opinion on an answer."""
+        return await self._decisions.feedback(given)
+
+    async def home(self, workspace: str, person: Person) -> Home:
+        """A person's own page."""
+        return await self._homes.home(workspace, person)

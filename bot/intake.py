@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from adapters.contract import Attachment, ChatAdapter, ConversationRef, Receipt, Turn
+from adapters.contract import Attachment, ChatAdapter, ConversationRef, Receipt, Turn, Withdrawal
 from adapters.errors import AdapterError, PlatformDown, RateLimited
 from bot.channel_settings import ChannelPolicy
 from bot.decisions import who
@@ -103,6 +103,28 @@ class Intake:
             return Receipt(accepted=False, text=str(error))
         return Receipt(accepted=True, run_id=accepted.run_id)
 
+    async def withdraw(self, given: Withdrawal) -> Receipt:
+        """End the run of a message that its author deleted, if it has not begun. Nothing is said to them.
+
+        Raises:
+            StoreFailed: nothing was recorded; it can be tried again.
+        """
+        store = self._service.store
+        run_id = await store.known(given.turn_key)
+        row = None if run_id is None else await store.run(run_id)
+        if row is None or row.who != given.person.key or row.conversation_id != given.conversation.key:
+            return Receipt(accepted=False)
+        try:
+            # A message that was handed to a run at work did not make that run.
+            made = (await self._service.state(row.id)).created.turn.key == given.turn_key
+            done = made and await self._service.withdraw(row.id, who=who(given.person))
+        except StoreFailed:
+            raise
+        except OrchestratorError as error:
+            log.warning("a turn was not withdrawn", action="withdraw_failed", run_id=row.id, error=str(error))
+            done = False
+        return Receipt(accepted=done, run_id=row.id)
+
     async def _steer(self, turn: Turn, unfinished: list[RunRow]) -> Receipt | None:
         """Hand the message on; None: the run has ended meanwhile, so it is a turn of its own."""
         row = unfinished[0]
@@ -114,7 +136,7 @@ class Intake:
             await self._service.steer(row.id, key=turn.key, text=turn.text, who=who(turn.person))
         except Refused:
             return None
-        return Receipt(accepted=True, run_id=row.id, text="Handed to the agents at work.")
+        return Receipt(accepted=True, run_id=row.id, text="Handed to the agents at work.", private=True)
 
     async def _interrupt(self, turn: Turn, unfinished: list[RunRow]) -> None:
         for row in reversed(unfinished):  # the newest first, so that none of them starts in between

@@ -3,76 +3,57 @@
 Cards are a view of the log, so nothing is queued: after a restart, a rate limit or a lost
 edit the comparison alone says what is left to do, and only the newest version is ever sent.
 Before a card is posted its intent is committed; if the outcome of a post is not known, the
-platform is asked (`find`) before anything is posted again. Nothing waits for a progress edit,
-not even for one that the platform takes its time with.
+platform is asked (`find`) before anything is posted again. Nothing waits for a status card or an edit:
+each is sent by a task of its own (`bot.progress`), after what people wait for was posted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import get_args
 
 import structlog
 
-from adapters.contract import Card, ChatAdapter, ConversationRef, MessageRef, Platform
-from adapters.errors import (
-    AdapterError,
-    CardRefused,
-    ConversationGone,
-    MessageGone,
-    NotAllowed,
-    PlatformDown,
-    RateLimited,
-)
-from bot.presenter import present
+from adapters.contract import Card, ChatAdapter, ConversationRef, Platform
+from adapters.errors import PlatformDown, RateLimited
+from bot.busy import OWN_SCREENS, Busy
+from bot.presenter import doing_line, present
+from bot.progress import Progress, backoff, one_sent
+from bot.showing import Shown, is_due, is_shown, show
 from orchestrator.bus import Bus
 from orchestrator.engine.state import RunState, apply, fold
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunId
-from orchestrator.ports import Delivery, News, Store
+from orchestrator.ports import News, Store
 from orchestrator.workflow import Workflow
 
 log = structlog.get_logger(__name__)
 
 KEPT_CONVERSATIONS = 10_000
-KEPT_STATES = 64  # folds kept in memory; others are folded again when their run goes on
-BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between tries when a platform is down
+KEPT_STATES = 256  # folds kept in memory; others are folded again when their run goes on
 SWEEP_S = 2.0  # runs that another process advanced are noticed within this time
-_FIRST = {
-    "answer": 0,
-    "error": 0,
-    "approval": 1,
-    "reply": 2,
-    "status": 3,
-}  # nothing waits for a progress edit
+_FIRST = {"answer": 0, "error": 0, "approval": 1, "reply": 2}  # of edits, status cards last; posts keep order
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One conversation: its cards are sent by one task, in order."""
+    """One conversation: what people wait for is posted by one task, in order."""
 
     dirty: OrderedDict[RunId, None] = field(default_factory=OrderedDict[RunId, None])
     task: asyncio.Task[None] | None = None
     failures: int = 0
+    down: bool = False  # the last failure was the platform's
     marked: asyncio.Event = field(default_factory=asyncio.Event)  # something is new
-    closed_until: float = 0.0  # monotonic seconds; the platform asked us to wait
-    # Progress edits on their way; each gives what went wrong.
-    progress: dict[RunId, asyncio.Task[AdapterError | None]] = field(
-        default_factory=dict[RunId, asyncio.Task[AdapterError | None]]
-    )
+    again: asyncio.Event = field(default_factory=asyncio.Event)  # the platform is back
 
-    def check_open(self) -> None:
-        """Raise RateLimited while the platform does not want to be asked."""
-        left = self.closed_until - time.monotonic()
-        if left > 0:
-            raise RateLimited("the platform asked us to wait", retry_after_s=left)
+
+class _NotConnected(PlatformDown):
+    """Whoever connects the platforms has said why."""
 
 
 class _Broken(Exception):
@@ -89,6 +70,8 @@ class Outbox:
         workflow: digest → definition.
         titles: agent name → what people call it.
         own: set: only the run of the turn with this inbox key is ours; others belong to other processes.
+        connected: whether a platform is connected; the cards of one that is not wait for `resume`.
+        busy: the lines that say that work goes on.
     """
 
     def __init__(
@@ -99,6 +82,9 @@ class Outbox:
         workflow: Callable[[str], Awaitable[Workflow]],
         titles: Mapping[str, str],
         own: str | None = None,
+        *,
+        connected: Callable[[str], bool] = lambda _: True,
+        busy: Busy | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -106,12 +92,17 @@ class Outbox:
         self._workflow = workflow
         self._titles = titles
         self._own = own
+        self._connected = connected
+        self._busy = busy or Busy()
         self._lanes: dict[str, _Lane] = {}
         self._states: OrderedDict[RunId, RunState] = OrderedDict()
         self._conversations: dict[RunId, str | None] = {}  # None: not shown here
         self._doing: dict[RunId, dict[str, str]] = {}
-        self._shown: dict[RunId, dict[str, Delivery]] = {}
-        self._edited: dict[RunId, float] = {}  # monotonic seconds of the last progress edit
+        self._shown: dict[RunId, Shown] = {}
+        self._progress: dict[RunId, dict[str, Progress]] = {}  # by card id
+        self._quiet_until: dict[
+            str, float
+        ] = {}  # conversation → monotonic seconds; the platform asked for it
         self._news: asyncio.Queue[News] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -129,6 +120,20 @@ class Outbox:
                         log.warning("the database fails", action="outbox_news_failed", error=str(error))
         finally:
             deaf()
+            for run_id in list(self._progress):
+                self._forget_progress(run_id)
+            await self._busy.close()
+
+    def resume(self, platform: str) -> None:
+        """A platform is connected (again): what waits for it is sent now."""
+        for conversation, lane in self._lanes.items():
+            if conversation.startswith(f"{platform}:"):
+                lane.again.set()
+        for run_id, cards in self._progress.items():
+            if (self._conversations.get(run_id) or "").startswith(f"{platform}:"):
+                for progress in cards.values():
+                    progress.retry_now()
+                self._news.put_nowait(News(run_id, 0))
 
     async def settle(self, run_id: RunId, *, within_s: float = 10.0) -> None:
         """Wait until all that the run's log holds has been shown, or cannot be."""
@@ -201,195 +206,161 @@ class Outbox:
             run_id = next(iter(lane.dirty))
             del lane.dirty[run_id]
             lane.marked.clear()
-            obey = False  # wait even if something new comes
+            lane.again.clear()
+            await asyncio.sleep(max(0.0, self._quiet_until.pop(conversation, 0.0) - time.monotonic()))
             try:
-                pause = await self._show(group, conversation, lane, run_id)
-                lane.failures = 0
+                await self._show(group, conversation, lane, run_id)
+                if lane.down:  # where one conversation gets through, the others need not wait longer
+                    self.resume(conversation.split(":", 1)[0])
+                lane.failures, lane.down = 0, False
             except RateLimited as error:
-                obey = True
-                pause = error.retry_after_s
-                lane.closed_until = time.monotonic() + pause
                 lane.dirty[run_id] = None
+                await asyncio.sleep(error.retry_after_s)
             except PlatformDown as error:
-                obey = True
-                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)] * random.uniform(0.8, 1.2)
-                lane.failures += 1
+                # Said once: an outage of hours with many conversations must not fill the log.
+                known = lane.failures or isinstance(error, _NotConnected)
+                tell = log.debug if known else log.warning
+                tell("the platform is down", action="platform_down", run_id=run_id, error=str(error))
                 lane.dirty[run_id] = None
-                log.warning("the platform is down", action="platform_down", run_id=run_id, error=str(error))
+                lane.down = True
+                await _until(lane.again, self._pause(lane))
             except _Broken:
-                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)]
-                lane.failures += 1
                 lane.dirty[run_id] = None
+                await _until(lane.marked, self._pause(lane))
             except OrchestratorError as error:
                 # Unreadable, or the database fails: looked at again, ever more seldom.
                 log.warning("a run cannot be shown", action="present_failed", run_id=run_id, error=str(error))
-                obey = True
-                pause = BACKOFF_S[min(lane.failures, len(BACKOFF_S) - 1)]
-                lane.failures += 1
+                await asyncio.sleep(self._pause(lane))
             except Exception:
                 # One broken run must not silence the conversation, nor stop the bot.
                 log.exception("a run could not be shown", action="outbox_broke", run_id=run_id)
-                pause = 0.0
-            if pause > 0 and obey:
-                await asyncio.sleep(pause)
-            elif pause > 0:
-                # A progress edit waits for its time; an approval or an answer does not wait with it.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await lane.marked.wait()
         self._lanes.pop(conversation, None)
 
-    async def _show(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane, run_id: RunId) -> float:
-        """Send what differs. Returns seconds to wait before this conversation's next edits."""
+    @staticmethod
+    def _pause(lane: _Lane) -> float:
+        lane.failures += 1
+        return backoff(lane.failures)
+
+    async def _show(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane, run_id: RunId) -> None:
+        """Send what differs: post what people wait for, then edits and the status card."""
         state = await self._state(run_id)
         if state is None:
-            return 0.0
+            return
         workflow = await self._workflow(state.created.workflow_digest)
         doing = self._doing.get(run_id, {})
         cards = present(workflow, state, titles=self._titles, doing=doing)
         shown = self._shown.get(run_id)
         if shown is None:
-            shown = self._shown[run_id] = await self._store.deliveries(run_id)
+            shown = self._shown[run_id] = Shown(self._store, run_id, await self._store.deliveries(run_id))
         ref = ConversationRef.from_key(conversation)
         adapter = self._adapters[ref.platform]
-        new = [c for c in cards if _is_due(shown.get(c.id), c)]
-        old = sorted((c for c in cards if c not in new), key=lambda c: _FIRST[c.kind])
-        wait, broken = 0.0, False
-        # Posts keep the order of the conversation; edits go by what matters most.
-        for card in [*new, *old]:
-            last = shown.get(card.id)
-            if card in old and (last is None or last.state != "shown" or last.digest == card_digest(card)):
+        if not self._connected(ref.platform):
+            raise _NotConnected(f"{ref.platform} is not connected")
+        line = doing_line(workflow, state, titles=self._titles, doing=doing)
+        self._busy.show(adapter, ref, run_id, line)
+        urgent = [c for c in cards if c.kind != "status"]
+        status = next(c for c in cards if c.kind == "status")
+        ended = state.ended is not None
+        if ref.platform in OWN_SCREENS and is_due(shown.get(status.id), status):
+            # In the order of reading. Elsewhere it would take the room of what people wait for.
+            await self._send_beside(group, lane, ref, adapter, [status], shown, ended, patient=True)
+        await self._post_urgent(ref, adapter, urgent, shown)
+        beside = [*sorted(urgent, key=lambda c: _FIRST.get(c.kind, 3)), status]
+        settled = await self._send_beside(group, lane, ref, adapter, beside, shown, ended)
+        if settled and run_id not in lane.dirty:
+            await self._store.presented(run_id, state.seq)
+            self._forget(run_id, state)
+
+    async def _post_urgent(
+        self, ref: ConversationRef, adapter: ChatAdapter, cards: list[Card], shown: Shown
+    ) -> None:
+        """Post those of the cards that are not there, in the order of the conversation.
+
+        Raises:
+            RateLimited, PlatformDown: not now.
+            _Broken: one of them could not be sent for a reason nobody foresaw; the others were.
+        """
+        broken = False
+        for card in cards:
+            if not is_due(shown.get(card.id), card):
                 continue
             try:
-                lane.check_open()
-                if card in new:
-                    await self._post(ref, adapter, run_id, card, shown)
-                elif card.kind == "status":
-                    left = self._edited.get(run_id, 0.0) + adapter.limits.edit_interval_s - time.monotonic()
-                    if left > 0 and state.ended is None:
-                        wait = left
-                        lane.dirty[run_id] = None
-                    else:
-                        await self._edit_progress(group, lane, adapter, run_id, card, shown)
-                else:
-                    await self._edit(adapter, card, shown[card.id], shown)
+                await show(adapter, ref, card, shown)
             except (RateLimited, PlatformDown):
                 raise
             except Exception:
                 # One broken card must not hold the others back; it is tried again later.
-                log.exception("a card broke", action="card_broke", run_id=run_id, card=card.id)
+                log.exception("a card broke", action="card_broke", run_id=shown.run_id, card=card.id)
                 broken = True
         if broken:
             raise _Broken
-        if run_id not in lane.dirty:
-            await self._store.presented(run_id, state.seq)
-            self._forget(run_id, state)
-        return wait
 
-    async def _post(
-        self,
-        ref: ConversationRef,
-        adapter: ChatAdapter,
-        run_id: RunId,
-        card: Card,
-        shown: dict[str, Delivery],
-    ) -> None:
-        digest = card_digest(card)
-        before = shown.get(card.id)
-        nonce = hashlib.sha256(card.id.encode()).hexdigest()[:24]
-        if before is None:
-            intent = Delivery(card.id, run_id, ref.key, digest, "intent", nonce, None)
-            await self._store.save_delivery(intent)
-            shown[card.id] = intent
-        delivery = shown[card.id]
-        try:
-            # Posted before a crash, or with an unknown outcome: look first.
-            found = await adapter.find(ref, card.id) if before is not None else None
-            if found is not None:
-                delivery = replace(delivery, message=found.model_dump(mode="json"))
-                await self._edit(adapter, card, delivery, shown)
-                return
-            message = await adapter.post(ref, card, nonce=nonce)
-            delivery = replace(
-                delivery, digest=digest, state="shown", message=message.model_dump(mode="json")
-            )
-        except (CardRefused, NotAllowed, ConversationGone) as error:
-            delivery = replace(delivery, digest=digest, state="refused")
-            log.warning(
-                "a card was refused", action="card_refused", run_id=run_id, card=card.id, error=str(error)
-            )
-        shown[card.id] = delivery
-        await self._store.save_delivery(delivery)
-
-    async def _edit_progress(
+    async def _send_beside(
         self,
         group: asyncio.TaskGroup,
         lane: _Lane,
+        ref: ConversationRef,
         adapter: ChatAdapter,
-        run_id: RunId,
-        card: Card,
-        shown: dict[str, Delivery],
-    ) -> None:
-        """Edit the status card, but return as soon as something new wants to be shown."""
-        task = lane.progress.get(run_id)
-        if task is None:
-            edit = self._try_edit(lane, adapter, run_id, card, shown)
-            task = lane.progress[run_id] = group.create_task(edit, name=f"outbox edit:{run_id}")
-        news = asyncio.create_task(lane.marked.wait())
-        try:
-            await asyncio.wait([task, news], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-        if not task.done():
-            lane.dirty[run_id] = None
-            return
-        del lane.progress[run_id]
-        error = task.result()
-        if error is not None:
-            raise error
-        last = shown[card.id]
-        if last.state == "shown" and last.digest != card_digest(card):  # that was an earlier version
-            lane.dirty[run_id] = None
+        cards: list[Card],
+        shown: Shown,
+        ended: bool,
+        *,
+        patient: bool = False,
+    ) -> bool:
+        """Bring cards up to date as far as it may be now, each by its own task. Whether all of them are.
 
-    async def _try_edit(
-        self, lane: _Lane, adapter: ChatAdapter, run_id: RunId, card: Card, shown: dict[str, Delivery]
-    ) -> AdapterError | None:
-        try:
-            try:
-                await self._edit(adapter, card, shown[card.id], shown)
-            finally:
-                # Here, not where the edit is looked at: by then nobody may look any more.
-                if run_id in self._shown:  # else it is forgotten already
-                    self._edited[run_id] = time.monotonic()
-        except RateLimited as error:
-            lane.closed_until = time.monotonic() + error.retry_after_s
-            return error
-        except AdapterError as error:
-            return error
-        except Exception:
-            log.exception("an edit broke", action="card_broke", card=card.id)
-            return PlatformDown("the edit broke; the log has the details", outcome_unknown=True)
-        return None
+        Returns as soon as something else wants to be shown, unless patient; when there is more to do for
+        a card, the run is marked again in time.
+        """
+        run_id = shown.run_id
+        while True:
+            known = self._progress.get(run_id, {})
+            open_ones = [card for card in cards if not is_shown(shown.get(card.id), card)]
+            if not open_ones and all(progress.task is None for progress in known.values()):
+                return True
+            sending = self._begun(group, ref, adapter, open_ones, shown, ended)
+            if not sending:
+                return False
+            if patient:
+                await one_sent(sending)
+            elif lane.dirty or not await one_sent(sending, lane.marked):
+                return False
+            shown = self._shown.get(run_id, shown)
 
-    async def _edit(
-        self, adapter: ChatAdapter, card: Card, last: Delivery, shown: dict[str, Delivery]
-    ) -> None:
-        message = MessageRef.model_validate(last.message)
-        try:
-            message = await adapter.edit(message, card)
-            done = replace(
-                last, digest=card_digest(card), state="shown", message=message.model_dump(mode="json")
-            )
-        except MessageGone:
-            done = replace(last, state="gone")  # a person deleted it: it does not come back
-        except (RateLimited, PlatformDown):
-            raise
-        except AdapterError as error:
-            # This version is not sent again; the next one may be fine.
-            done = replace(last, digest=card_digest(card), state="shown")
-            log.warning("an edit was refused", action="edit_refused", card=card.id, error=str(error))
-        shown[card.id] = done
-        await self._store.save_delivery(done)
+    def _begun(
+        self,
+        group: asyncio.TaskGroup,
+        ref: ConversationRef,
+        adapter: ChatAdapter,
+        cards: list[Card],
+        shown: Shown,
+        ended: bool,
+    ) -> list[Progress]:
+        """Those of the cards that are on their way now: the status card, and one of the others."""
+        known = self._progress.setdefault(shown.run_id, {})
+        others_go = any(p.task is not None for card_id, p in known.items() if not card_id.endswith(":status"))
+        for card in cards:
+            progress = known.get(card.id)
+            if progress is None:
+                progress = known[card.id] = self._progress_of(ref, card, shown.run_id)
+            if progress.task is not None or (others_go and card.kind != "status"):
+                continue
+            if ref.key in self._quiet_until and card.kind != "status":
+                self._news.put_nowait(News(shown.run_id, 0))  # the lane waits until it may
+                continue
+            interval = 0.0 if ended or card.kind != "status" else adapter.limits.edit_interval_s
+            if progress.may_begin(interval):
+                progress.begin(group, adapter, ref, card, shown)
+                others_go |= card.kind != "status"
+        return [progress for progress in known.values() if progress.task is not None]
+
+    def _progress_of(self, ref: ConversationRef, card: Card, run_id: RunId) -> Progress:
+        def limited(until: float) -> None:
+            # A limit on progress is none on what people wait for.
+            if card.kind != "status":
+                self._quiet_until[ref.key] = until
+
+        return Progress(lambda: self._news.put_nowait(News(run_id, 0)), limited)
 
     async def _state(self, run_id: RunId) -> RunState | None:
         state = self._states.pop(run_id, None)
@@ -402,24 +373,23 @@ class Outbox:
         if state is not None:
             self._states[run_id] = state
             while len(self._states) > KEPT_STATES:
-                gone, _ = self._states.popitem(last=False)
-                self._shown.pop(gone, None)
+                self._states.popitem(last=False)
         return state
 
     def _forget(self, run_id: RunId, state: RunState) -> None:
         """Keep nothing in memory of runs that wait for people or have ended."""
         if state.ended is not None or state.status == "waiting":
-            for memory in (self._states, self._shown, self._doing, self._conversations, self._edited):
+            self._forget_progress(run_id)
+            for memory in (self._states, self._shown, self._doing, self._conversations):
                 memory.pop(run_id, None)
 
-
-def _is_due(last: Delivery | None, card: Card) -> bool:
-    """Whether a card has to be posted: it never was, is not known to be, or was refused and has changed."""
-    if last is None or last.state == "intent":
-        return True
-    return last.state == "refused" and last.message is None and last.digest != card_digest(card)
+    def _forget_progress(self, run_id: RunId) -> None:
+        for progress in self._progress.pop(run_id, {}).values():
+            progress.forget_timer()
 
 
-def card_digest(card: Card) -> str:
-    """Which version of a card this is."""
-    return hashlib.sha256(card.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but no longer than so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

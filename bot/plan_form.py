@@ -25,6 +25,7 @@ TASK = re.compile(
     r"(?:\s+::\s+(?P<acceptance>.*?))?(?:\s+\[after (?P<after>[^\[\]]*)\])?$"
 )
 HINT = "One task a line:  id. Title :: how one sees that it is done [after other-id, …]"
+MAX_TITLE = 300  # characters of a task that a person writes
 MAX_FIELD = 20_000  # characters; more only where the form itself begins with more
 MAX_DEPTH = 40  # of JSON
 
@@ -173,6 +174,12 @@ def read_tasks(text: str, before: Sequence[PlanTask] = ()) -> list[PlanTask]:
             continue
         if match is None or not match["title"].strip():
             raise ValueError(f"line {number} is not a task. {HINT}")
+        if not any(c.isalnum() for c in match["title"]):
+            raise ValueError(f"line {number} says nothing: a task needs words. {HINT}")
+        if len(match["title"].strip()) > MAX_TITLE:
+            raise ValueError(
+                f"line {number}: a task's title has at most {MAX_TITLE} characters; the rest goes after ::"
+            )
         after = [a.strip() for a in (match["after"] or "").split(",") if a.strip()]
         try:
             tasks.append(

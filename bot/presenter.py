@@ -7,7 +7,8 @@ run does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -28,12 +29,13 @@ from adapters.contract import (
     SourcesPart,
     TaskLine,
 )
-from orchestrator.artifacts import Answer, Draft, Plan
+from orchestrator.artifacts import Answer, Draft, Plan, Source
 from orchestrator.engine.state import Approval, NodeState, RunState
-from orchestrator.events import Json, Usage
+from orchestrator.events import WITHDRAWN, Engine, Json, Usage, Who
 from orchestrator.workflow import AgentNode, Workflow
 
 TITLE_LENGTH = 80
+LINE_LENGTH = 120
 _ROW_STATES: dict[str, RowState] = {
     "working": "working",
     "asking": "asking",
@@ -48,6 +50,12 @@ _STATUS_WORDS = {
     "paused": "paused",
     "completed": "done",
 }
+_QUEUED = (
+    "An earlier turn of this conversation goes first; it may be waiting for a decision. "
+    "`status` shows it, `stop` ends it."
+)
+QUOTE_LENGTH = 300  # characters of a source's quote on a card; the whole is in the answer's own record
+_CITED = re.compile(r"\[(\d{1,6}(?:\s*,\s*\d{1,6})*)\]")
 _OUTCOME_WORDS = {
     "approve": "approved",
     "edit": "approved with edits",
@@ -69,10 +77,33 @@ def present(
         doing: node → what it does now; may be incomplete.
     """
     cards = [_status(workflow, state, titles, doing)]
-    cards += [_approval(state, a) for a in state.approvals.values() if _was_asked(a)]
-    if state.ended is not None:
+    cards += [approval_card(state, a) for a in state.approvals.values() if _was_asked(a)]
+    if state.ended is not None and not _was_withdrawn(state):
         cards.append(_end(state))
     return cards
+
+
+def doing_line(
+    workflow: Workflow, state: RunState, *, titles: Mapping[str, str], doing: Mapping[str, str]
+) -> str:
+    """What goes on in a run now, in one line; "" where nobody works.
+
+    Args:
+        workflow: the definition the run began with.
+        state: the run.
+        titles: agent name → what people call it.
+        doing: node → what it does now; may be incomplete.
+    """
+    if state.ended is not None or state.status != "running":
+        return ""
+    working: list[str] = []
+    for name, node in workflow.nodes.items():
+        now = state.nodes.get(name)
+        if isinstance(node, AgentNode) and now is not None and now.status == "working":
+            title = titles.get(node.agent) or node.title or name
+            working.append(f"{title}: {doing[name]}" if doing.get(name) else f"{title} works")
+    line = " · ".join(working) or "works"
+    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1].rstrip() + "…"
 
 
 def label(state: RunState) -> str:
@@ -120,11 +151,15 @@ def plan_part(plan: Plan, state: RowState | None = "waiting", done: frozenset[st
 
 def _status(workflow: Workflow, state: RunState, titles: Mapping[str, str], doing: Mapping[str, str]) -> Card:
     parts: list[CardPart] = [RowsPart(rows=tuple(_rows(workflow, state, titles, doing)))]
+    if state.status == "queued":
+        parts.insert(0, MarkdownPart(text=_QUEUED))
     plan = _plan(workflow, state)
     if plan is not None:
         # The outline and the risks stand on the approval; here it is what is done of it that counts.
         brief = plan.model_copy(update={"outline": [], "risks": []})
-        parts.append(plan_part(brief, done=_done_tasks(workflow, state)))
+        # Once the run has ended nothing waits any more; what was not reported as done is left open.
+        rest = None if state.ended is not None else "waiting"
+        parts.append(plan_part(brief, rest, done=_done_tasks(workflow, state)))
     if state.steered:
         parts.append(NotesPart(title="Handed to the agents", notes=tuple(s.text for s in state.steered)))
     parts.append(FactsPart(facts=_facts(state)))
@@ -144,7 +179,13 @@ def _title(state: RunState) -> str:
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
 
 
+def _was_withdrawn(state: RunState) -> bool:
+    return state.started_at is None and state.stop is not None and state.stop.reason == WITHDRAWN
+
+
 def _status_word(state: RunState) -> str:
+    if _was_withdrawn(state):
+        return WITHDRAWN
     if state.ended is not None and state.status != "completed":
         return state.ended.reason or state.status
     return _STATUS_WORDS[state.status]
@@ -217,18 +258,20 @@ def _done_tasks(workflow: Workflow, state: RunState) -> frozenset[str]:
 
 def _facts(state: RunState) -> tuple[tuple[str, str], ...]:
     facts: list[tuple[str, str]] = [("Workflow", state.created.workflow), ("Run", state.run_id)]
-    facts += _usage_facts(state.usage)
+    facts += _usage_facts(state.usage, state.created.engine)
     if state.ended_at is not None and state.started_at is not None:
         facts.append(("Time", duration((state.ended_at - state.started_at).total_seconds())))
     return tuple(facts)
 
 
-def _usage_facts(usage: Usage) -> list[tuple[str, str]]:
+def _usage_facts(usage: Usage, engine: Engine) -> list[tuple[str, str]]:
     tokens = f"{usage.input_tokens + usage.output_tokens:,}"
     if usage.input_tokens or usage.output_tokens:
         tokens += f" ({usage.input_tokens:,} in, {usage.output_tokens:,} out)"
         return [("Tokens", tokens), ("Cost", money(usage.cost_usd))]
-    return [("Tokens", tokens), ("Cost", "nothing: no model was asked")]
+    # A call that was broken off is not counted, but it was made.
+    why = "no model was asked" if engine == "rules" else "no model has answered"
+    return [("Tokens", tokens), ("Cost", f"nothing, {why}")]
 
 
 def _controls(state: RunState) -> tuple[Button, ...]:
@@ -250,17 +293,19 @@ def _was_asked(approval: Approval) -> bool:
     return not (resolved is not None and resolved.who is not None and resolved.who.key.startswith("policy:"))
 
 
-def _approval(state: RunState, approval: Approval) -> Card:
+def approval_card(state: RunState, approval: Approval) -> Card:
+    """A question to people, and who decided what and when."""
     asked = approval.asked
-    plan = as_plan(asked.arguments)
+    resolved, decision = approval.resolved, approval.decision
+    arguments = _decided(approval)
+    plan = as_plan(arguments)
     parts: list[CardPart] = []
     if asked.body:
         parts.append(MarkdownPart(text=asked.body))
     if plan is not None:
         parts.append(plan_part(plan, state=None))  # it is the plan that is in question, not the work
     else:
-        parts += [FactsPart(facts=tuple((k, str(v)) for k, v in asked.arguments.items()))]
-    resolved, decision = approval.resolved, approval.decision
+        parts += [FactsPart(facts=tuple((k, str(v)) for k, v in arguments.items()))]
     if resolved is not None and resolved.changes:
         parts.append(NotesPart(title="What the edit changed", notes=resolved.changes))
     comment = (resolved.comment if resolved else "") or (decision.comment if decision else "")
@@ -269,7 +314,8 @@ def _approval(state: RunState, approval: Approval) -> Card:
     is_open = resolved is None and decision is None and state.ended is None
     facts: list[tuple[str, str]] = []
     if asked.approvers:
-        facts.append(("May decide", ", ".join(asked.approvers)))
+        names = _names(state)
+        facts.append(("May decide", ", ".join(names.get(key, key) for key in asked.approvers)))
     if not asked.allow_requester:
         facts.append(("Not", "the person who asked"))
     if is_open:
@@ -287,6 +333,25 @@ def _approval(state: RunState, approval: Approval) -> Card:
         buttons=_approval_buttons(asked.approval_id) if is_open else (),
         label=label(state),
     )
+
+
+def _decided(approval: Approval) -> Json:
+    """What the question is about; once it was edited, what goes on instead."""
+    resolved, decision = approval.resolved, approval.decision
+    if resolved is not None:
+        return resolved.output if resolved.outcome == "edit" and resolved.output else approval.asked.arguments
+    if decision is not None and decision.decision == "edit" and decision.edited is not None:
+        return decision.edited
+    return approval.asked.arguments
+
+
+def _names(state: RunState) -> dict[str, str]:
+    """People of this run by their keys; of others only the keys are known."""
+    said: list[Who] = [state.created.turn.who, *(s.who for s in state.steered)]
+    for approval in state.approvals.values():
+        given = [approval.decision] if approval.decision is not None else []
+        said += [decision.who for decision in (*given, *approval.late)]
+    return {who.key: who.name for who in said}
 
 
 def _approval_buttons(target: str) -> tuple[Button, ...]:
@@ -345,10 +410,7 @@ def _end(state: RunState) -> Card:
 def _answer(state: RunState, card_id: CardId, answer: Answer) -> Card:
     parts: list[CardPart] = [MarkdownPart(text=answer.body)]
     if answer.sources:
-        lines = tuple(
-            SourceLine(number=s.id, title=s.title, url=s.url, quoted=s.quoted) for s in answer.sources
-        )
-        parts.append(SourcesPart(sources=lines))
+        parts.append(SourcesPart(sources=_sources(answer.body, answer.sources)))
     if answer.notes:
         parts.append(NotesPart(title="Review notes", notes=tuple(answer.notes)))
     unheard = state.steered[state.heard :]
@@ -369,7 +431,27 @@ def _answer(state: RunState, card_id: CardId, answer: Answer) -> Card:
         status="done",
         parts=tuple(parts),
         label=label(state),
+        feedback=state.run_id,
     )
+
+
+def _sources(body: str, sources: Sequence[Source]) -> tuple[SourceLine, ...]:
+    """Those that the answer cites first, with the start of their words; the others by name alone."""
+    cited = {int(number) for marks in _CITED.findall(body) for number in marks.split(",")}
+    return tuple(
+        SourceLine(number=s.id, title=s.title, url=s.url, quoted=_start(s.quoted) if s.id in cited else "")
+        for s in sorted(sources, key=lambda s: s.id not in cited)
+    )
+
+
+def _start(text: str) -> str:
+    """The start of a quote, ending with a whole word where there is one."""
+    if len(text) <= QUOTE_LENGTH:
+        return text
+    cut = text[: QUOTE_LENGTH - 1]
+    if not text[QUOTE_LENGTH - 1].isspace() and len(words := cut.rsplit(maxsplit=1)) == 2:
+        cut = words[0]
+    return f"{cut.rstrip()}…"
 
 
 def _escape(text: str) -> str:

@@ -1,6 +1,7 @@
 """`quartet up`: one server for the page, the API and every chat platform that is connected.
 
-The port answers first: what is heavy (models, platforms) is loaded after the server listens.
+The port answers first: what is heavy (models, platforms) is loaded after the server listens, and a
+platform that cannot be reached keeps neither the page nor the others waiting.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from filelock import FileLock, Timeout
+from pydantic import SecretStr
 
+from adapters.contract import ChatAdapter
 from adapters.web.adapter import WebAdapter
 from bot.api import core as api_core
 from bot.api.access import Access
 from bot.api.app import create_api, mount
 from bot.app import Core, channel_defaults, open_core
+from bot.platforms import Platforms
+from bot.secret_keys import secret_keys
 from config.errors import ConfigError, ConfigProblem
 from config.settings import Settings
+from orchestrator.infra.garbage import settle
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +54,7 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
             api_key=settings.api_key.get_secret_value() if settings.api_key else "",
             cors_origins=settings.cors_origins,
             base_url=settings.base_url_given or "",
+            any_peer=settings.insecure_bind,
         )
         api = create_api(view, access)
         server = _Server(
@@ -75,13 +82,16 @@ async def _run(
     serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
     try:
         web = _web(settings)
-        async with open_core(settings, adapters=[web]) as core:
-            mount(api, web.routes())
+        platforms = await asyncio.to_thread(_platforms, settings)
+        async with open_core(settings, adapters=[web], platforms=platforms) as core:
+            for adapter in core.adapters.values():
+                mount(api, adapter.routes())
             view.cookie_person = web.signed_in
             view.components = lambda: _components(core)
             view.service = core.service
             warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
-            print(_greeting(settings), flush=True)  # noqa: T201 - what `quartet up` is to print
+            warming.add_done_callback(lambda _: settle())
+            say(_greeting(settings, core))
             left = asyncio.create_task(leaving.wait())
             await asyncio.wait([left, serving], return_when=asyncio.FIRST_COMPLETED)
             left.cancel()
@@ -94,6 +104,54 @@ async def _run(
     finally:
         server.should_exit = True
         await asyncio.gather(serving, return_exceptions=True)
+
+
+def say(text: str) -> None:
+    """Tell who started the bot."""
+    print(text, flush=True)  # noqa: T201 - what `quartet up` is to print
+
+
+def _platforms(settings: Settings) -> Platforms:
+    """The platforms that settings are there for. Runs in a thread: their libraries are large.
+
+    Raises:
+        ConfigError: the key that tokens are encrypted with cannot be used.
+    """
+    if not (settings.slack_bot_token or settings.slack_client_id):
+        return Platforms((), say)
+    try:
+        return Platforms([_slack(settings)], say)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # A library that is missing or broken: the page and the others go on without.
+        log.exception("a platform broke", action="platform_broke", platform="slack")
+        trouble = f"it cannot be loaded ({type(error).__name__}: {error}); `make install` mends libraries"
+        say(f"Slack is not connected: {trouble}")
+        return Platforms((), say, broken={"slack": trouble})
+
+
+def _slack(settings: Settings) -> ChatAdapter:
+    from adapters.slack.adapter import slack_adapter
+
+    return slack_adapter(
+        settings.home,
+        bot_token=_plain(settings.slack_bot_token),
+        app_token=_plain(settings.slack_app_token),
+        signing_secret=_plain(settings.slack_signing_secret),
+        client_id=settings.slack_client_id or "",
+        client_secret=_plain(settings.slack_client_secret),
+        secret_keys=secret_keys(settings) if settings.slack_client_id else (),
+        base_url=settings.base_url,
+        api_url=settings.slack_api_url,
+        progress=settings.slack.progress,
+        allowed_bots=settings.slack.bots,
+        bot_turns=settings.slack.bot_turns,
+    )
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
 
 
 def _web(settings: Settings) -> WebAdapter:
@@ -128,7 +186,15 @@ class OneKey:
 
 
 def _components(core: Core) -> dict[str, api_core.Component]:
-    parts = {name: api_core.Component(status="healthy") for name in core.adapters}
+    parts: dict[str, api_core.Component] = {}
+    for name in core.platforms.broken:
+        status, detail = core.platforms.state(name)
+        parts[name] = api_core.Component(status=status, detail=detail)
+    for name, adapter in core.adapters.items():
+        status, detail = core.platforms.state(name)
+        if status == "healthy" and adapter.trouble:
+            status, detail = "degraded", adapter.trouble
+        parts[name] = api_core.Component(status=status, detail=detail)
     detail = "no model is configured" if core.settings.engine == "rules" else ""
     parts["agents"] = api_core.Component(
         status="healthy", detail=f"engine: {core.settings.engine}" + (f" ({detail})" if detail else "")
@@ -199,8 +265,14 @@ def _listen(settings: Settings) -> Generator[socket.socket]:
         sock.close()
 
 
-def _greeting(settings: Settings) -> str:
+def _greeting(settings: Settings, core: Core) -> str:
     lines = [f"Quartet listens on {settings.base_url}"]
+    if settings.local_url != settings.base_url:
+        lines.append(f"Its address on this machine, for a proxy to point to: {settings.local_url}")
+    if settings.closed_outside:
+        lines.append("API_KEY is not set: from outside only /slack/ and /health are answered.")
+    lines += [f"{a.platform.capitalize()} is being connected …" for a in core.platforms.adapters()
+              if not core.platforms.connected(a.platform)]  # fmt: skip
     if settings.engine == "rules":
         lines.append("No model is configured: the rules engine plays the four agents (see `quartet check`).")
     if sys.stdout.isatty():

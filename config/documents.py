@@ -104,8 +104,12 @@ def explain(
         wanted = re.findall(r"'([^']*)'", str(context.get("expected_tags") or context.get("expected")))
         if kind == "union_tag_invalid":
             path = (*path, str(context["discriminator"]).strip("'"))
+        if context.get("tag", detail["input"]) is None:
+            return path, "has no value", f"write one of {', '.join(wanted)}, or remove the line"
         given = str(context.get("tag", detail["input"]))[:60]
         return path, f"{given!r} is not one of {', '.join(wanted)}", suggest(given, wanted)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return path, "is no section", _REMEDIES[kind]
     if kind == "union_tag_not_found":
         tag = str(context["discriminator"]).strip("'")
         return path, f"the key {tag!r} is missing", f"add `{tag}:`"

@@ -7,9 +7,23 @@ ConfigError            holds every problem found, not only the first
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+_PREFIXED = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|sk-|gsk_|tvly-)[\w.-]{6,}")
+_LETTERS_AND_DIGITS = re.compile(r"\b[A-Za-z0-9]{20,}\b")
+
+
+def cloak(text: str) -> str:
+    """The text without what looks like a token: people paste tokens under wrong names, too."""
+    text = _PREFIXED.sub(r"\1…", text)
+    return _LETTERS_AND_DIGITS.sub(lambda found: "…" if _is_random(found[0]) else found[0], text)
+
+
+def _is_random(word: str) -> bool:
+    return sum(c.isdigit() for c in word) >= 3 and any(c.isalpha() for c in word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,11 @@ class ConfigProblem:
     key: str  # "agents.builder.model", "SLACK_BOT_TOKEN", "" for the file as a whole
     message: str  # what is wrong
     remedy: str  # what to do about it
+
+    def __post_init__(self) -> None:
+        """Whatever a message repeats of a value, it is no token."""
+        for name in ("key", "message", "remedy"):
+            object.__setattr__(self, name, cloak(getattr(self, name)))
 
     def __str__(self) -> str:
         """One line: `file:line:column: key: message; remedy`."""

@@ -17,6 +17,7 @@ from config.settings import Settings
 from config.sources import (
     DEFAULT,
     ENVIRONMENT,
+    KNOWN,
     VARIABLES,
     Layer,
     Origin,
@@ -126,8 +127,22 @@ def _refusals(error: ValidationError, layers: list[Layer]) -> Iterator[ConfigPro
         path, message, remedy = explain(detail, layer.values, Settings)
         path = path or detail["loc"]
         known = VARIABLES.get(str(path[0]).upper()) if detail["type"] == "extra_forbidden" else None
-        if known is not None and known.secret:
+        variable = _token_variable(detail["input"], path) if path else None
+        if variable is not None:
+            remedy = f"tokens go into .env as {variable}"
+        elif known is not None and known.secret:
             remedy = f"put {known.name}=… into .env or the environment"
         elif known is not None:
             remedy = f"in this file it is called {known.key!r}"
         yield layer.problem(path, message, remedy)
+
+
+def _token_variable(value: object, path: YamlPath) -> str | None:
+    """The variable for a token of Slack's that stands where none belongs; None: it is no such token."""
+    if str(path[0]).upper() in VARIABLES or any(known.key == path[0] and known.secret for known in KNOWN):
+        return None  # its own place: what is wrong there is something else
+    named = f"SLACK_{str(path[-1]).upper()}"
+    if path[0] == "slack" and named in VARIABLES and VARIABLES[named].secret:
+        return named
+    kinds = {"xoxb-": "SLACK_BOT_TOKEN", "xoxe.xoxb-": "SLACK_BOT_TOKEN", "xapp-": "SLACK_APP_TOKEN"}
+    return next((v for begin, v in kinds.items() if isinstance(value, str) and value.startswith(begin)), None)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from config.values import HttpUrl, ModelName, ModelReference
+from config.values import HttpUrl, ModelName, ModelReference, SlackBots
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Member = Annotated[str, Field(pattern=r"^[^\s,]{1,200}$")]
@@ -58,3 +58,11 @@ class ChatDefaults(Section):
         if isinstance(value, bool):
             raise ValueError("is no number; write a number of seconds")  # noqa: TRY004 - pydantic knows only this one
         return value
+
+
+class SlackSection(Section):
+    """How the bot behaves on Slack; what is secret stands in variables (`SLACK_BOT_TOKEN`, …)."""
+
+    progress: Literal["auto", "stream", "blocks"] = "auto"  # auto: streams where Slack has them
+    bots: SlackBots = ()  # whose messages start turns; "*": of all bots
+    bot_turns: int = Field(default=3, ge=1, le=100)  # in a row in a thread, until a person writes again

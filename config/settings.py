@@ -6,10 +6,10 @@ checks but does not use yet, so that `quartet check` can say so. Secrets are Sec
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.errors import ConfigError, ConfigProblem, suggest
 from config.paths import agent_files, default_knowledge
 from config.providers import BUILT_IN, ProviderSettings
-from config.sections import AgentSettings, ChatDefaults, OwnProvider, ProviderName
+from config.sections import AgentSettings, ChatDefaults, OwnProvider, ProviderName, SlackSection
+from config.slack import slack_flaws
 from config.values import (
     DatabaseUrl,
     DiscordToken,
@@ -40,11 +41,12 @@ from config.values import (
     SlashedUrl,
     Token,
     Unused,
+    is_loopback,
 )  # fmt: skip
 from config.yaml_text import YamlPath
 
 AGENTS = ("researcher", "planner", "builder", "reviewer")
-LATER_CHAT = Unused("this version talks on the web page and in the terminal")
+LATER_CHAT = Unused("this version does not talk on Discord yet")
 
 
 def _absolute(path: Path) -> Path:
@@ -88,9 +90,7 @@ class Settings(BaseSettings):
         DatabaseUrl | None, Env("DATABASE_URL"), Unused("everything is kept in SQLite under QUARTET_HOME")
     ] = None
     redis_url: Annotated[RedisUrl | None, Env("REDIS_URL"), Unused("nothing needs Redis")] = None
-    secret_keys: Annotated[
-        SecretKeys | None, Env("QUARTET_SECRET_KEY"), Unused("nothing is kept encrypted yet")
-    ] = None
+    secret_keys: Annotated[SecretKeys | None, Env("QUARTET_SECRET_KEY")] = None  # see bot.secret_keys
     workspaces_dir: Annotated[
         AbsolutePath | None, Env("WORKSPACES_DIR"), Unused("agents run no code in this version")
     ] = None
@@ -126,12 +126,13 @@ class Settings(BaseSettings):
 
     # chat
     chat: ChatDefaults = ChatDefaults()
-    slack_bot_token: Annotated[SlackBotToken | None, Env("SLACK_BOT_TOKEN"), LATER_CHAT] = None
-    slack_app_token: Annotated[SlackAppToken | None, Env("SLACK_APP_TOKEN"), LATER_CHAT] = None
-    slack_signing_secret: Annotated[SlackSigningSecret | None, Env("SLACK_SIGNING_SECRET"), LATER_CHAT] = None
-    slack_client_id: Annotated[SlackClientId | None, Env("SLACK_CLIENT_ID"), LATER_CHAT] = None
-    slack_client_secret: Annotated[Token | None, Env("SLACK_CLIENT_SECRET"), LATER_CHAT] = None
-    slack_api_url: Annotated[SlashedUrl, Env("SLACK_API_URL"), LATER_CHAT] = "https://slack.com/api/"
+    slack: SlackSection = SlackSection()
+    slack_bot_token: Annotated[SlackBotToken | None, Env("SLACK_BOT_TOKEN")] = None
+    slack_app_token: Annotated[SlackAppToken | None, Env("SLACK_APP_TOKEN")] = None
+    slack_signing_secret: Annotated[SlackSigningSecret | None, Env("SLACK_SIGNING_SECRET")] = None
+    slack_client_id: Annotated[SlackClientId | None, Env("SLACK_CLIENT_ID")] = None
+    slack_client_secret: Annotated[Token | None, Env("SLACK_CLIENT_SECRET")] = None
+    slack_api_url: Annotated[SlashedUrl, Env("SLACK_API_URL")] = "https://slack.com/api/"
     discord_bot_token: Annotated[DiscordToken | None, Env("DISCORD_BOT_TOKEN"), LATER_CHAT] = None
     discord_guild_ids: Annotated[Ids, Env("DISCORD_GUILD_IDS"), LATER_CHAT] = ()
 
@@ -155,8 +156,24 @@ class Settings(BaseSettings):
         """The address that is put into links, without a slash at the end."""
         if self.base_url_given is not None:
             return self.base_url_given.rstrip("/")
+        return self.local_url
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine itself reaches the server, and a proxy on it; without a slash at the end."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def public_url(self) -> str | None:
+        """The address under which others reach the bot, where one is given that is not this machine's own."""
+        host = urlsplit(self.base_url).hostname or ""
+        return self.base_url if self.base_url_given and not is_loopback(host) else None
+
+    @property
+    def closed_outside(self) -> bool:
+        """Whether the public address answers Slack alone, since there is no key to ask people for."""
+        return self.api_key is None and self.public_url is not None
 
     @property
     def engine(self) -> Literal["models", "rules"]:
@@ -247,6 +264,7 @@ class Settings(BaseSettings):
     def flaws(self) -> Iterator[tuple[YamlPath, str, str]]:
         """What is wrong though every value is right by itself: (path, message, remedy)."""
         yield from _bind_flaws(self)
+        yield from slack_flaws(self)
         yield from self._model_flaws()
         for agent in self.project_ids:
             if self.customgpt_api_key is None:
@@ -292,16 +310,9 @@ _PROJECT_FIELDS = {
 
 
 def _bind_flaws(settings: Settings) -> Iterator[tuple[YamlPath, str, str]]:
-    if settings.api_key is None and not settings.insecure_bind and not _is_loopback(settings.host):
+    if settings.api_key is None and not settings.insecure_bind and not is_loopback(settings.host):
         message = f"without API_KEY anybody who reaches {settings.host} could use the bot"
         yield ("host",), message, "set API_KEY, listen on 127.0.0.1, or set QUARTET_INSECURE_BIND=1"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 def _ollama(url: str | None) -> str | None:

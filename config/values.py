@@ -5,6 +5,7 @@ Messages read `what is wrong; what to do`.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,11 +57,24 @@ def _begins(prefix: str, where: str) -> Callable[[SecretStr], SecretStr]:
 
     def check(value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
+        other = next((known for known in _SLACK_TOKENS if text.startswith(known)), None)
+        if other is not None and other != prefix:
+            raise ValueError(f"is no such token, which begins with {prefix}; {_SLACK_TOKENS[other]}")
         if not text.startswith(prefix) or len(text) <= len(prefix):
             raise ValueError(f"is no such token, which begins with {prefix}; {where}")
         return value
 
     return check
+
+
+# What people paste in place of the right token, and what to do then.
+_SLACK_TOKENS = {
+    "xoxb-": "this one is the bot token: put it into SLACK_BOT_TOKEN",
+    "xapp-": "this one is the app token: put it into SLACK_APP_TOKEN",
+    "xoxp-": "this one is a user token: copy the Bot User OAuth Token from OAuth & Permissions instead",
+    "xoxe.xoxb-": "this one expires after 12 hours: create the app from `quartet manifest slack`, whose "
+    "tokens do not, or set SLACK_CLIENT_ID and install it at /slack/install",
+}
 
 
 def _looks_like(pattern: str, what: str, where: str) -> Callable[[SecretStr], SecretStr]:
@@ -100,7 +114,8 @@ def _redis_url(value: SecretStr) -> SecretStr:
 
 def _client_id(value: str) -> str:
     if not re.fullmatch(r"[0-9]{5,20}\.[0-9]{5,20}", value):
-        raise ValueError(f"is not a client id, which is two numbers with a dot; {_SLACK_PAGE}")
+        shape = "two numbers of 5 to 20 digits with a dot between, as 1234567890.1234567890123"
+        raise ValueError(f"is not a client id, which is {shape}; {_SLACK_PAGE}")
     return value
 
 
@@ -160,6 +175,17 @@ Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine itself."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        host = host.lower().rstrip(".")
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def _host_port(value: str) -> str:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", value)
     if match is None or not 1 <= int(match[2]) <= 65535:
@@ -191,6 +217,15 @@ def _digits(value: str) -> str:
     return value
 
 
+def _slack_bot(value: str) -> str:
+    """A bot (B…), an app (A…), or all of them."""
+    if re.fullmatch(r"[UW][A-Z0-9]{2,30}", value):
+        raise ValueError(f"{value!r} is the id of a user; write the bot's B… or A… id, or '*' for all")
+    if not re.fullmatch(r"[AB][A-Z0-9]{2,30}|\*", value):
+        raise ValueError(f"{value[:40]!r} is not the id of a bot; write its B… or A… id, or '*' for all")
+    return value
+
+
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -199,6 +234,7 @@ CommaList = BeforeValidator(_split)
 HostPorts = Annotated[tuple[Annotated[str, AfterValidator(_host_port)], ...], CommaList]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], CommaList]
 Ids = Annotated[tuple[Annotated[str, BeforeValidator(_text), AfterValidator(_digits)], ...], CommaList]
+SlackBots = Annotated[tuple[Annotated[str, AfterValidator(_slack_bot)], ...], CommaList]
 
 
 def _project_id(value: str) -> str:

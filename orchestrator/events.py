@@ -3,7 +3,8 @@
 A `RunEvent` is an envelope (run, number, time) around a body. Bodies live for years: each carries
 `type` and `v`; when a body changes shape, raise `v` and add an upcaster in `upcast.py`. Never
 change what an old body means. Facts from outside (`DecisionGiven`, `Steered`, `StopRequested`,
-`PauseRequested`, `ResumeRequested`) are appended by any process; `apply` decides which count.
+`PauseRequested`, `ResumeRequested`, `FeedbackGiven`) are appended by any process; `apply` decides
+which count.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ RunStatus = Literal[
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "stopped", "expired"})
 DecisionKind = Literal["approve", "edit", "changes", "reject"]
 Engine = Literal["models", "rules"]
+WITHDRAWN = "withdrawn: the message was deleted"  # StopRequested.reason of a turn that was taken back
 
 
 class Fact(BaseModel):
@@ -179,7 +181,7 @@ class RunResumed(Fact):
 
 
 class RunEnded(Fact):
-    """The run is over; nothing after this counts."""
+    """The run is over; nothing after this counts but what people think of it."""
 
     type: Literal["run_ended"] = "run_ended"
     v: Literal[1] = 1
@@ -384,6 +386,16 @@ class ResumeRequested(Fact):
     who: Who
 
 
+class FeedbackGiven(Fact):
+    """From outside, mostly after the end: what a person thinks of the answer. Their newest word counts."""
+
+    type: Literal["feedback_given"] = "feedback_given"
+    v: Literal[1] = 1
+    who: Who
+    good: bool
+    comment: str = ""
+
+
 Body = Annotated[
     RunCreated
     | RunStarted
@@ -404,7 +416,8 @@ Body = Annotated[
     | Steered
     | StopRequested
     | PauseRequested
-    | ResumeRequested,
+    | ResumeRequested
+    | FeedbackGiven,
     Field(discriminator="type"),
 ]
 body_adapter: TypeAdapter[Body] = TypeAdapter(Body)

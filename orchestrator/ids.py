@@ -9,11 +9,16 @@ import secrets
 from orchestrator.events import ApprovalId, Json, RunId
 
 _LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # none that look alike
+_PAIRS = [a + b for a in _LETTERS for b in _LETTERS]
 
 
 def new_run_id() -> RunId:
     """A run's id, e.g. `r7k2mq4xbn3t` (58 bits)."""
-    return RunId("r" + "".join(secrets.choice(_LETTERS) for _ in range(12)))
+    number, letters = secrets.randbelow(len(_PAIRS) ** 6), "r"
+    for _ in range(6):
+        number, digit = divmod(number, len(_PAIRS))
+        letters += _PAIRS[digit]
+    return RunId(letters)
 
 
 def approval_id(run_id: RunId, node: str, visit: int) -> ApprovalId:

@@ -7,9 +7,10 @@ suite runs against every implementation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from orchestrator.events import (
     ApprovalId,
@@ -51,12 +52,30 @@ class Accepted:
     queued_behind: int  # runs of the conversation that end first; 0: it started at once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Appended:
     """What an append did."""
 
-    events: tuple[RunEvent, ...]
+    run_id: RunId
+    seq: int  # of the last event
+    at: datetime
+    bodies: Sequence[Body]
     started: RunId | None = None  # the next queued run of the conversation, started by a RunEnded
+
+    @property
+    def events(self) -> tuple[RunEvent, ...]:
+        """The events as the log has them. Made for who asks: most callers know what they appended."""
+        first = self.seq - len(self.bodies) + 1
+        return tuple(RunEvent(self.run_id, seq, self.at, body) for seq, body in enumerate(self.bodies, first))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that this process may work on, with what its work begins from."""
+
+    epoch: int  # the owner's
+    position: int  # of the run's turn in the conversation, from 1
+    events: Sequence[RunEvent]  # the log so far
 
 
 class Log(Protocol):
@@ -112,11 +131,15 @@ class Log(Protocol):
         """
         ...
 
-    async def claim(self, run_id: RunId) -> int | None:
+    async def claim(self, run_id: RunId) -> Claimed | None:
         """Make this process the run's owner and raise its epoch.
 
         Returns:
-            The new epoch, or None while another living process owns the run, or it has ended.
+            The new epoch and the log, or None while another living process owns the run, or it has ended.
+
+        Raises:
+            NotFound: no such run.
+            UnknownEvent: the log holds something this program cannot read; the run is given up again.
         """
         ...
 
@@ -211,18 +234,28 @@ class Views(Protocol):
         *,
         status: RunStatus | None = None,
         conversation_id: str | None = None,
+        who: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[RunRow]:
-        """Runs, newest first."""
+        """Runs, newest first; `who` is the person key of the requester."""
+        ...
+
+    async def channels(self, workspace: str, *, limit: int = 20) -> list[str]:
+        """Channels of a workspace ("slack:T1") in which runs were asked for, the latest first.
+
+        Places that are a conversation by themselves, such as direct messages, are none.
+        """
         ...
 
     async def unfinished(self, conversation_id: str) -> list[RunRow]:
         """Runs of a conversation that have not ended, in order of position."""
         ...
 
-    async def waiting(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApprovalRow]:
-        """Approvals that nobody has decided, oldest first."""
+    async def waiting(
+        self, *, workspace: str = "", limit: int = 100, cursor: str | None = None
+    ) -> Page[ApprovalRow]:
+        """Approvals that nobody has decided, oldest first; of one workspace ("slack:T1") or of all."""
         ...
 
     async def approval(self, approval_id: ApprovalId) -> ApprovalRow | None:
@@ -245,8 +278,8 @@ class Views(Protocol):
         """
         ...
 
-    async def usage_since(self, since: datetime) -> dict[str, Usage]:
-        """Usage by agent's model ("provider:model") since a time."""
+    async def usage_since(self, since: datetime, *, workspace: str = "") -> dict[str, Usage]:
+        """Usage by agent's model ("provider:model") since a time; of a workspace ("slack:T1"), or of all."""
         ...
 
 
@@ -293,6 +326,10 @@ class ChannelSettings(Protocol):
         """What was set for this channel; empty: nothing."""
         ...
 
+    async def settings_in(self, workspace: str) -> dict[str, dict[str, Any]]:
+        """What was set in the channels of a workspace ("slack:T1"), by channel."""
+        ...
+
     async def change_settings(self, channel_key: str, changes: Mapping[str, Any]) -> None:
         """Set each key; None removes it."""
         ...
@@ -331,8 +368,7 @@ class Scheduler(Protocol):
 Recorded = ModelAnswered | ToolReturned | OutputSentBack
 
 
-@dataclass(frozen=True, slots=True)
-class StepInput:
+class StepInput(NamedTuple):
     """All that an agent's step may know."""
 
     run_id: RunId
@@ -407,10 +443,12 @@ class Agents(Protocol):
 # ── news on the way to views ─────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class News(NamedTuple):
     """Something followers may want to know; may be lost, the log is the truth."""
 
     run_id: RunId
     seq: int  # the log is at least this long
-    doing: Mapping[str, str] = field(default_factory=dict[str, str])  # node → what it does now
+    doing: Mapping[str, str] = _NOTHING  # node → what it does now

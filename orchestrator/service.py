@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from orchestrator import approvals
 from orchestrator.bus import Bus, Flag
 from orchestrator.engine.state import Approval, RunState, fold
-from orchestrator.errors import NotFound, Refused
+from orchestrator.errors import Conflict, NotFound, Refused
 from orchestrator.events import (
     ENDED,
+    WITHDRAWN,
     ApprovalId,
     Body,
     DecisionGiven,
     DecisionKind,
     Engine,
+    FeedbackGiven,
     Json,
     PauseRequested,
     ResumeRequested,
@@ -206,6 +208,38 @@ class Service:
         """
         await self._control(run_id, StopRequested(who=who, reason=reason))
 
+    async def withdraw(self, run_id: RunId, *, who: Who) -> bool:
+        """End a run that still waits for its place. Whether it was one: what works or has ended stays.
+
+        Raises:
+            NotFound: no such run.
+        """
+        while True:
+            state = await self.state(run_id)
+            if state.started_at is not None or state.ended is not None:
+                return False
+            stop = StopRequested(who=who, reason=WITHDRAWN)
+            try:
+                # Only if nothing came since we looked: it may be starting at this moment.
+                await self.fact(run_id, stop, expected_seq=state.seq)
+            except Conflict:
+                continue
+            return True
+
+    async def feedback(self, run_id: RunId, *, who: Who, good: bool, comment: str = "") -> None:
+        """Keep what a person thinks of a run's answer; their newest word counts, the same again adds nothing.
+
+        Raises:
+            NotFound: no such run.
+            Refused: there is no answer yet.
+        """
+        state = await self.state(run_id)
+        if state.ended is None:
+            raise Refused("There is no answer yet; say what you think of it when it is there.")
+        fact = FeedbackGiven(who=who, good=good, comment=comment)
+        if state.feedback.get(who.key) != fact:
+            await self.fact(run_id, fact)
+
     async def pause(self, run_id: RunId, *, who: Who) -> None:
         """Start no new steps. Raises NotFound, Refused."""
         await self._control(run_id, PauseRequested(who=who))
@@ -222,13 +256,16 @@ class Service:
             raise Refused(f"run {run_id} has ended already ({row.status})")
         await self.fact(run_id, body)
 
-    async def fact(self, run_id: RunId, body: Body) -> int:
-        """Append a fact from outside and wake the run. Returns its sequence number."""
-        appended = await self.store.append(run_id, [body], epoch=None)
-        seq = appended.events[-1].seq
-        self.bus.publish(News(run_id, seq))
+    async def fact(self, run_id: RunId, body: Body, *, expected_seq: int | None = None) -> int:
+        """Append a fact from outside and wake the run. Returns its sequence number.
+
+        Raises:
+            Conflict: the log is longer than `expected_seq`; None appends wherever it stands.
+        """
+        appended = await self.store.append(run_id, [body], epoch=None, expected_seq=expected_seq)
+        self.bus.publish(News(run_id, appended.seq))
         await self._scheduler.wake(run_id)
-        return seq
+        return appended.seq
 
     async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncIterator[RunEvent]:
         """The run's events with `seq > after`: those there are, then live, until the run has ended.

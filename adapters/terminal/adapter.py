@@ -89,6 +89,11 @@ class TerminalAdapter:
         """A terminal takes almost anything."""
         return LIMITS
 
+    @property
+    def trouble(self) -> str:
+        """None: a terminal is always there."""
+        return ""
+
     def routes(self) -> Sequence[BaseRoute]:
         """None: a terminal needs no HTTP."""
         return ()

@@ -106,6 +106,8 @@ class Prompt:
     async def _fill_field(self, field: FormField, error: str) -> str | None:
         """One field; None at the end of input. An empty first line keeps what stands there."""
         head = [field.label + ("" if field.required else " (may stay empty)"), field.hint]
+        if field.choices:
+            head.append(f"One of: {', '.join(value for value, _ in field.choices)}")
         if field.value:
             head.append(f"Now: {field.value}")
         if error:

@@ -242,6 +242,8 @@ def form_file(form: Form, errors: Mapping[str, str]) -> str:
         found.append(_comment(clean(field.label + ("" if field.required else " (may stay empty)"))))
         if field.hint:
             found.append(_comment(clean(field.hint)))
+        if field.choices:
+            found.append(_comment(clean(f"One of: {', '.join(value for value, _ in field.choices)}")))
         if field.name in errors:
             found.append(_comment(f"ERROR: {clean(errors[field.name])}"))
         value = {field.name: _Block(field.value)}

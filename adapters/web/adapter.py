@@ -27,7 +27,7 @@ from adapters.contract import (
 )
 from adapters.errors import AttachmentRefused, ConversationGone
 from adapters.web.asides import Asides
-from adapters.web.database import Database
+from adapters.web.database import web_database
 from adapters.web.delivery import Delivery
 from adapters.web.entrance import Entrance
 from adapters.web.feed import Feed
@@ -64,7 +64,7 @@ class WebAdapter:
         sign_in: SignIn | None = None,
         commands: Collection[str] = COMMANDS,
     ) -> None:
-        self._database = Database(home)
+        self._database = web_database(home)
         self._messages = Messages(self._database)
         self._asides = Asides(self._database)
         self._uploads = Uploads(home / "web-uploads")
@@ -91,6 +91,11 @@ class WebAdapter:
     def limits(self) -> Limits:
         """What fits in one message."""
         return LIMITS
+
+    @property
+    def trouble(self) -> str:
+        """None: the page is where the bot is."""
+        return ""
 
     def routes(self) -> Sequence[BaseRoute]:
         """The page at `/`, its conversations under `/c/`, its own files under `/assets/chat/`."""

@@ -8,8 +8,9 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from adapters.contract import ConversationRef, Form, Person
+from adapters.database import Database, now_text
 from adapters.plain import clean_text
-from adapters.web.database import Database, next_version, now_text
+from adapters.web.database import next_version
 
 FORMS_KEPT_FOR = timedelta(days=30)
 SIGNED_IN_FOR = timedelta(days=30)

@@ -1,157 +1,24 @@
-"""The page's SQLite file: writes on one thread, reads on another.
+"""The page's own file, `web.db`: each change gets the next number of one counter.
 
-A write is a whole function, so that nothing is half done when a request is cancelled; it is on the
-disk before it returns, and writes that come together share one commit. Each change gets the next
-number of one counter (`version`), by which a page that was away asks for what it missed.
+By that number (`version`) a page that was away asks for what it missed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
-from adapters.errors import PlatformDown
+from adapters.database import Database
 
-T = TypeVar("T")
 SCHEMA = Path(__file__).with_name("schema.sql")
 
 
-class Database:
-    """An SQLite file in `folder`, made with its tables when it is not there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._writer: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
-        self._waiting: list[_Job] = []
-        self._committing: asyncio.Task[None] | None = None
-        self._writes = ThreadPoolExecutor(1, "web-writes")  # one thread: one transaction at a time
-        self._reads = ThreadPoolExecutor(1, "web-reads")  # beside it: reading never waits for the disk
-
-    async def open(self) -> None:
-        """Open the file. May be called twice, and again after `close`."""
-        if self._writer is None:
-            self._writer = await self._on(self._writes, self._create)
-            self._reader = await self._on(self._reads, self._connect)
-
-    async def close(self) -> None:
-        """Close the file. May be called twice."""
-        if self._committing is not None:
-            await self._committing
-        writer, reader, self._writer, self._reader = self._writer, self._reader, None, None
-        if writer is not None and reader is not None:
-            await self._on(self._reads, reader.close)
-            await self._on(self._writes, writer.close)
-
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on one moment of the file, however many statements it has."""
-
-        def whole() -> T:
-            db = _there(self._reader)
-            db.execute("BEGIN")
-            try:
-                return work(db)
-            finally:
-                db.execute("COMMIT")
-
-        return await self._on(self._reads, whole)
-
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work`; what it raises undoes all of it. Writes that come together share one commit."""
-        job = _Job(work, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit())
-        return await job.done
-
-    async def _commit(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                for job, outcome in zip(batch, await self._outcomes(batch), strict=True):
-                    if job.done.cancelled():
-                        continue
-                    if isinstance(outcome, _Raised):
-                        job.done.set_exception(outcome.error)
-                    else:
-                        job.done.set_result(outcome)
-        finally:
-            self._committing = None
-
-    async def _outcomes(self, batch: Sequence[_Job]) -> Sequence[object]:
-        try:
-            return await self._on(self._writes, lambda: _together(_there(self._writer), batch))
-        except Exception as error:  # the commit itself failed: nothing of the batch is there
-            return [_Raised(error)] * len(batch)
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.folder / "web.db", isolation_level=None, check_same_thread=False)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA busy_timeout = 5000")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")  # what a person said is never lost
-        return db
-
-    def _create(self) -> sqlite3.Connection:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        db = self._connect()
-        db.executescript(f"BEGIN IMMEDIATE;\n{SCHEMA.read_text()}\nCOMMIT;")
-        return db
-
-    async def _on(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    work: Callable[[sqlite3.Connection], object]
-    done: asyncio.Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Raised:
-    error: Exception
-
-
-def _together(db: sqlite3.Connection, batch: Sequence[_Job]) -> list[object]:
-    """Run the jobs in one transaction, each undone by itself where it fails."""
-    outcomes: list[object] = []
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for job in batch:
-            db.execute("SAVEPOINT job")
-            try:
-                outcomes.append(job.work(db))
-            except Exception as error:
-                db.execute("ROLLBACK TO job")
-                outcomes.append(_Raised(error))
-            db.execute("RELEASE job")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return outcomes
+def web_database(folder: Path) -> Database:
+    """The file in `folder`."""
+    return Database(folder / "web.db", SCHEMA)
 
 
 def next_version(db: sqlite3.Connection) -> int:
     """Raise the counter of changes, inside a write."""
     row = db.execute("UPDATE counter SET version = version + 1 RETURNING version").fetchone()
     return int(row["version"])
-
-
-def now_text() -> str:
-    """The time as the file keeps it: ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat()
-
-
-def _there(db: sqlite3.Connection | None) -> sqlite3.Connection:
-    if db is None:
-        raise PlatformDown("the web page is not started, or was stopped")
-    return db

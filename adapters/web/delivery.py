@@ -182,7 +182,7 @@ class Delivery:
     ) -> None:
         """Show what the bot answered: to all where it answers a command, else to the person alone."""
         card = receipt.card
-        if card is None and receipt.text and receipt.accepted and openly:
+        if card is None and receipt.text and receipt.accepted and openly and not receipt.private:
             parts = (MarkdownPart(text=receipt.text),)
             card = Card(id=CardId(f"{key}:reply"), kind="reply", title="Quartet", parts=parts)
         if card is not None:

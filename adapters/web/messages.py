@@ -14,9 +14,10 @@ from datetime import datetime
 from pydantic_core import PydanticSerializationError
 
 from adapters.contract import Card, CardId, ConversationRef, Person
+from adapters.database import Database, now_text
 from adapters.errors import ConversationGone, MessageGone
 from adapters.plain import clean_text
-from adapters.web.database import Database, next_version, now_text
+from adapters.web.database import next_version
 from adapters.web.uploads import Upload
 
 SLUG = re.compile(r"[A-Za-z0-9._~-]{1,64}")

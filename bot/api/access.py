@@ -3,6 +3,9 @@
 Browsers are why: a web page anywhere can make its visitor's browser call a server on loopback.
 So writes and sockets from pages of other origins are refused, and without a key also calls that
 reach us under a public name (DNS rebinding).
+
+A proxy is why, too: with a public address for Slack everybody could use a bot that has no key. So
+without one only what Slack itself needs is answered to calls from outside.
 """
 
 from __future__ import annotations
@@ -24,13 +27,17 @@ from adapters.wrong_keys import WrongKeys
 from bot.api.auth import SCOPE_KEY, authenticate
 from bot.api.core import Core
 from bot.api.errors import ProblemError
+from config.values import is_loopback
 
 OURS: Final = ("/v1/", "/docs", "/redoc", "/openapi.json")
+SLACKS: Final = "/slack/"  # signed by Slack, or pages that lead to Slack: open to the internet
+MAX_SIGNED: Final = 2_000_000  # bytes of a call under SLACKS; Slack's own stay far below
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_KEYS: Final = 20  # of one client within a minute
 DRAIN_S: Final = 10.0  # a client still sending too much is listened to this long, so that it sees the answer
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 PRIVATE_SUFFIXES: Final = (".localhost", ".internal")  # reserved: nobody can register a name under them
+PROXIES_SAY: Final = frozenset({"forwarded", "x-real-ip", "cf-connecting-ip"})  # besides x-forwarded-…
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Access:
     api_key: str = ""  # "": no key is asked for
     cors_origins: tuple[str, ...] = ()  # origins of pages that may call; "*": any
     base_url: str = ""  # the public address of this server, if it has one
+    any_peer: bool = False  # without a key: other machines may call too, where no proxy stands between
     max_body: int = 4 * 1024 * 1024  # bytes, of our own routes
     max_upload: int = 64 * 1024 * 1024  # bytes, of the adapters' routes
 
@@ -61,7 +69,7 @@ class Guard:
         self._adapter_routes = adapter_routes
         self._wrong_keys = WrongKeys(WRONG_KEYS)
         self._origins = frozenset(o.rstrip("/").lower() for o in access.cors_origins)
-        self._base_host = (urlsplit(access.base_url).hostname or "").lower()
+        self._base_host = (urlsplit(access.base_url).hostname or "").lower().rstrip(".")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the call through, or answer."""
@@ -71,15 +79,20 @@ class Guard:
         connection = HTTPConnection(scope)
         try:
             adapters_own = self._is_adapters_own(scope)
+            slacks = scope["path"].startswith(SLACKS)
             if scope["path"] != "/health":
-                self._check_host(connection.headers)
+                if not slacks:
+                    self._check_host(connection)
                 if scope["type"] == "websocket" or scope["method"] not in SAFE:
                     self._check_origin(scope, connection.headers)
+                if not adapters_own and not scope["path"].startswith(OURS):
+                    self._core.ready()  # it may well be there when the bot has started: 503, not 404
                 if not adapters_own:
                     scope[SCOPE_KEY] = await authenticate(
                         connection, self._core, self._access.api_key, self._wrong_keys
                     )
             limit = self._access.max_upload if adapters_own else self._access.max_body
+            limit = min(limit, MAX_SIGNED) if slacks else limit
             limited = _Limited(receive, limit)
             if _length(connection.headers) > limit:
                 await limited.drain()
@@ -98,22 +111,36 @@ class Guard:
             return False
         return any(route.matches(scope)[0] is not Match.NONE for route in self._adapter_routes)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, connection: HTTPConnection) -> None:
         if self._access.api_key:
             return  # a page that reached us by a trick still lacks the key
-        host = _hostname(headers.get("host", ""))
+        host = _hostname(connection.headers.get("host", ""))
+        if self._is_outside(host, connection):
+            raise ProblemError(
+                403,
+                "Without API_KEY only /slack/ and /health are answered from outside: "
+                "set API_KEY to use the page and the API from there.",
+            )
         if host and not self._is_private_name(host):
             raise ProblemError(
                 421,
-                f"This server does not know itself as {host[:100]!r}: "
-                "set ORCHESTRATOR_BASE_URL to its public address, or set API_KEY.",
+                f"This server does not answer as {host[:100]!r} without a key: "
+                "set API_KEY to use the page and the API from outside.",
             )
+
+    def _is_outside(self, host: str, connection: HTTPConnection) -> bool:
+        """Whether a call came from elsewhere: by its name, by what a proxy added, or by who calls."""
+        if host and host == self._base_host and not is_loopback(host):
+            return True
+        if any(name in PROXIES_SAY or name.startswith("x-forwarded-") for name in connection.headers):
+            return True
+        peer = connection.client.host if connection.client else ""
+        return not self._access.any_peer and _is_address(peer) and not is_loopback(peer)
 
     def _is_private_name(self, host: str) -> bool:
         # A name that an attacker can point here has a dot; addresses and bare names cannot be pointed.
         return (
-            host == self._base_host
-            or "." not in host
+            "." not in host
             or _is_address(host)
             or host.endswith(PRIVATE_SUFFIXES)
             or any(urlsplit(origin).hostname == host for origin in self._origins)

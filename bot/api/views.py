@@ -147,10 +147,19 @@ class RunView(BaseModel):
     reason: str = Field(description="who stopped or rejected it, what expired")
 
 
+class FeedbackView(BaseModel):
+    """What a person thinks of an answer."""
+
+    who: str = Field(description="name of the person")
+    good: bool
+    comment: str
+
+
 class RunDetail(RunView):
     """A run with its answer."""
 
     response: ChatResponse
+    feedback: list[FeedbackView] = Field(description="the newest word of each person")
 
 
 class RunList(BaseModel):
@@ -206,7 +215,11 @@ def run_view(state: RunState) -> RunView:
 
 def run_detail(state: RunState) -> RunDetail:
     """A run with its answer."""
-    return RunDetail(**_run(state), response=chat_response(state))
+    feedback = [
+        FeedbackView(who=given.who.name, good=given.good, comment=given.comment)
+        for given in state.feedback.values()
+    ]
+    return RunDetail(**_run(state), response=chat_response(state), feedback=feedback)
 
 
 def unreadable_run(row: RunRow, message: str) -> RunView:

@@ -70,7 +70,7 @@ def brief(step: StepInput, passages: Sequence[Json]) -> ResearchBrief:
         summary=_summary(step, chosen, near),
         findings=findings,
         sources=sources,
-        gaps=_gaps(step, chosen, near, missing),
+        gaps=_gaps(step, chosen, near, missing, passages),
     )
 
 
@@ -170,9 +170,15 @@ def _summary(step: StepInput, chosen: Sequence[Extract], near: Sequence[Extract]
 
 
 def _gaps(
-    step: StepInput, chosen: Sequence[Extract], near: Sequence[Extract], missing: Sequence[str]
+    step: StepInput,
+    chosen: Sequence[Extract],
+    near: Sequence[Extract],
+    missing: Sequence[str],
+    passages: Sequence[Json],
 ) -> list[str]:
     gaps: list[str] = []
+    # A word that some passage has is in the folder, though nothing there fits the question.
+    there = stems(" ".join(f"{p.get('title', '')} {p.get('text', '')}" for p in passages))
     spoken = language(step.turn.text)
     about = joined(f"“{w}”" for w in (missing or subject(step))[:6])
     if not chosen and spoken:
@@ -183,12 +189,20 @@ def _gaps(
         )
     elif not chosen and near:
         known = [w for w in own_keywords(step) if stem(w) not in stems(f"{near[0].title} {near[0].whole}")]
-        about = joined(f"“{w}”" for w in (known or own_keywords(step))[:6])
-        gaps.append(f"Nothing in {FOLDER} about {about} in this connection; {ONLY_NEAR}.")
+        asked = known or own_keywords(step)
+        absent = [w for w in asked if stem(w) not in there]
+        about = joined(f"“{w}”" for w in (absent or asked)[:6])
+        said = f"Nothing in {FOLDER} about" if absent else f"No passage in {FOLDER} speaks of"
+        gaps.append(f"{said} {about} in this connection; {ONLY_NEAR}.")
     elif not chosen:
-        about = about or f"“{shortened(step.turn.text, 80)}”"
         where = f"{FOLDER} or in the attached files" if any(f.text for f in step.turn.files) else FOLDER
-        gaps.append(f"Nothing in {where} about {about}.")
+        asked = missing or subject(step)
+        absent = [w for w in asked if stem(w) not in there]
+        if asked and not absent:
+            gaps.append(f"No passage in {where} answers this; {about} occurs, but not as the question asks.")
+        else:
+            about = joined(f"“{w}”" for w in absent[:6]) or f"“{shortened(step.turn.text, 80)}”"
+            gaps.append(f"Nothing in {where} about {about}.")
     elif missing:
         gaps.append(f"The passages found do not speak of {about}.")
     gaps += [

@@ -24,6 +24,7 @@ _ENGLISH_ROW = (
 )
 _ENGLISH = frozenset(_ENGLISH_ROW.split())
 COMPARED_WITHIN = 300  # characters: whoever compares says so at the start
+_ABOUT = "\n\nAbout this message by "  # and a name, a colon and the message in “ ”: as Slack hands it in
 _GREETING = re.compile(
     r"(hi|hello|hey|hallo|good (morning|afternoon|evening)|help|thanks|thank you)( there| quartet| all)?",
     re.I,
@@ -70,12 +71,20 @@ def is_follow_up(step: StepInput) -> bool:
 
 def own_keywords(step: StepInput) -> list[str]:
     """What the turn itself is about, without words of what came before; numbers alone are no subject."""
-    own = keywords(step.turn.text)
+    asked, quoted = _parted(step.turn.text)
+    own = keywords(asked) or keywords(quoted)
     for text in step.steering:
         own += keywords(text)
     foreign = _FOREIGN_WORDS.get(language(step.turn.text), frozenset())
     own = [word for word in dict.fromkeys(own) if word not in foreign]
     return own[:MOST_KEYWORDS] if any(not word.isdigit() for word in own) else []
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """What is asked, and the message of somebody that it is asked about ("" without one)."""
+    asked, _, about = text.partition(_ABOUT)
+    _, mark, quoted = about.partition(": “")
+    return (asked, quoted) if mark and quoted.rstrip().endswith("”") else (text, "")
 
 
 def subject(step: StepInput) -> list[str]:

@@ -8,7 +8,18 @@ from typing import Literal
 
 from orchestrator.agents import rules_plan
 from orchestrator.agents.rules_plan import TEMPLATE_TITLES
-from orchestrator.agents.rules_text import Block, blocks, items, overlap, sentences, shortened, stems
+from orchestrator.agents.rules_text import (
+    Block,
+    blocks,
+    items,
+    joined,
+    keywords,
+    overlap,
+    sentences,
+    shortened,
+    stem,
+    stems,
+)
 from orchestrator.agents.rules_turn import earlier_questions, is_follow_up
 from orchestrator.artifacts import Draft, Finding, Plan, PlanTask, ResearchBrief, Reviewed, TaskResult
 from orchestrator.ports import StepInput
@@ -28,6 +39,7 @@ _LEADS = ("answer", "opening", "nearest")  # tasks that open the answer with its
 def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
     """The answer in Markdown."""
     wished = " ".join([*step.turn.context.values(), *step.comments, *step.steering]).casefold()
+    brief, unsaid = _aimed(step, brief, plan)
     length = _length(step, wished)
     shape = _shape(wished, step.turn.text.casefold())
     shares = _shares(plan.tasks, brief, length)
@@ -51,7 +63,25 @@ def draft(step: StepInput, brief: ResearchBrief, plan: Plan) -> Draft:
         fresh = [f for f in _fitting(title, brief) if f not in told][:2]
         told += fresh
         parts.append(f"## {_plain(title)}\n\n{_section(fresh, shape, length) or _nothing(title, brief)}")
-    return Draft(body=_revised("\n\n".join([*parts, *_unmet(step), FOOTER]), step), task_results=results)
+    return Draft(
+        body=_revised("\n\n".join([*parts, *unsaid, *_unmet(step), FOOTER]), step), task_results=results
+    )
+
+
+def _aimed(step: StepInput, brief: ResearchBrief, plan: Plan) -> tuple[ResearchBrief, list[str]]:
+    """The findings that an edited goal asks for first, and what it asks for that none of them speaks of."""
+    if plan.goal == rules_plan.plan(step, brief).goal:
+        return brief, []
+    wanted = {stem(word): word for word in keywords(plan.goal)}
+    fresh = frozenset(wanted) - stems(step.turn.text)
+    if not fresh:
+        return brief, []
+    ranked = sorted(brief.findings, key=lambda f: -overlap(fresh, f"{_place(f, brief)} {f.claim}"))
+    told = stems(" ".join(f"{_place(f, brief)} {f.claim}" for f in ranked))
+    missing = [_plain(shortened(word, 40)) for name, word in wanted.items() if name in fresh - told]
+    # A goal in a planner's own words says more than was searched for: only where nothing of it is there.
+    note = f"_The sources found say nothing about {joined(f'“{w}”' for w in missing[:6])} of the goal._"
+    return brief.model_copy(update={"findings": ranked}), [note] if fresh.isdisjoint(told) else []
 
 
 def _nothing(title: str, brief: ResearchBrief) -> str:

@@ -8,6 +8,7 @@ from orchestrator import approvals
 from orchestrator.engine.answer import answer_of
 from orchestrator.engine.moves import Ask, Branch, Finish, Move, Resolve, SetPaused, Start
 from orchestrator.engine.state import Approval, RunState
+from orchestrator.engine.steps import started
 from orchestrator.events import (
     ApprovalResolved,
     Body,
@@ -16,7 +17,6 @@ from orchestrator.events import (
     RunEnded,
     RunPaused,
     RunResumed,
-    StepStarted,
     Who,
 )
 from orchestrator.workflow import ApprovalNode, Workflow
@@ -27,8 +27,8 @@ POLICY = Who(key="policy:auto", name="automatic")
 def facts(workflow: Workflow, state: RunState, move: Move, now: datetime) -> list[Body]:
     """The events that perform a move; an agent's work itself follows its StepStarted."""
     match move:
-        case Start(node, visit, attempt, after):
-            return [StepStarted(node=node, visit=visit, attempt=attempt, after=after)]
+        case Start():
+            return [started(*move)]
         case Branch(node, visit, after, to, why):
             return [BranchTaken(node=node, visit=visit, after=after, to=to, why=why)]
         case Ask():
@@ -52,7 +52,7 @@ def _ask(workflow: Workflow, state: RunState, move: Ask, now: datetime) -> list[
     settings = state.created.settings
     asked = approvals.request(state.run_id, move.node, move.visit, node, arguments, settings, now)
     bodies: list[Body] = [
-        StepStarted(node=move.node, visit=move.visit, attempt=1, after=move.after),
+        started(move.node, move.visit, 1, move.after),
         asked,
     ]
     if settings.approvals == "auto":

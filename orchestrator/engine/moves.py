@@ -65,6 +65,7 @@ class Finish(NamedTuple):
 
 
 Move = Start | Ask | Branch | Resolve | SetPaused | Finish
+_BEGINNING = (Start, Ask)
 
 
 def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
@@ -83,13 +84,16 @@ def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
         return []
     if state.pause_wanted != state.paused:
         return [SetPaused(state.pause_wanted)]
-    settled: list[Move] = [
-        Resolve(a, expired=a.decision is None)
-        for a in state.approvals.values()
-        if a.resolved is None and (a.decision is not None or a.asked.expires_at <= now)
-    ]
-    if settled or state.paused:
-        return settled
+    if state.approvals:
+        settled: list[Move] = [
+            Resolve(a, expired=a.decision is None)
+            for a in state.approvals.values()
+            if a.resolved is None and (a.decision is not None or a.asked.expires_at <= now)
+        ]
+        if settled:
+            return settled
+    if state.paused:
+        return []
     if not state.nodes and not state.frontier:
         return [_enter(workflow, state, workflow.first, ())]
     return _onward(workflow, state, now)
@@ -99,9 +103,10 @@ def next_time(state: RunState) -> datetime | None:
     """When something is due although nobody does anything: an expiry, a retry."""
     if state.ended is not None:
         return None
-    times = [a.asked.expires_at for a in state.open_approvals()]
+    times = [a.asked.expires_at for a in state.open_approvals()] if state.approvals else []
     if not state.paused:
-        times += [n.retry_at for n in state.nodes.values() if n.status == "retrying" and n.retry_at]
+        unended = [state.nodes[name] for name in state.unended]
+        times += [n.retry_at for n in unended if n.status == "retrying" and n.retry_at]
     return min(times, default=None)
 
 
@@ -123,23 +128,23 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
             return [move]
         if move is not None:
             found.append(move)
-    for name, node in state.nodes.items():
+    for name in state.unended:
+        node = state.nodes[name]
         if node.status == "retrying" and node.retry_at is not None and node.retry_at <= now:
             found.append(Start(name, node.visit, node.attempt + 1, ()))
-    limit = _limit(workflow, state, found)
-    if limit is not None:
-        return [limit]
-    if found or any(n.status in ("working", "asking", "retrying") for n in state.nodes.values()):
-        return found
-    return [Finish("completed")]
+    if found:
+        limit = _limit(workflow, state, found)
+        return found if limit is None else [limit]
+    return [] if state.unended else [Finish("completed")]
 
 
 def _limit(workflow: Workflow, state: RunState, found: list[Move]) -> Finish | None:
     """The end of a run that would begin more than its workflow allows. What works may end."""
-    if not found:
-        return None
     policies = workflow.policies
-    starting = sum(isinstance(m, Start | Ask) for m in found)
+    if len(state.steps) + len(found) > policies.max_steps:
+        starting = sum([isinstance(m, _BEGINNING) for m in found])
+    else:
+        starting = 0  # enough for all
     if starting and len(state.steps) + starting > policies.max_steps:
         return _failed(f"more than {policies.max_steps} steps: raise policies.max_steps in the workflow")
     if state.model_calls >= policies.max_model_calls and any(isinstance(m, Start) for m in found):
@@ -181,9 +186,10 @@ def _edge(
     for edge in workflow.outgoing.get(node, ()):
         if edge.on != outcome:
             continue
-        taken = state.edges.get(edge.key, 0) + (edge.key in taking)
-        if edge.max_visits is not None and taken >= edge.max_visits:
-            continue
+        if edge.max_visits is not None:
+            taken = state.edges.get(edge.key, 0) + (edge.key in taking)
+            if taken >= edge.max_visits:
+                continue
         if edge.when is None:
             return edge
         names = names if names is not None else variables(workflow, state)
@@ -196,7 +202,8 @@ def _enter(workflow: Workflow, state: RunState, name: str, after: tuple[str, ...
     node = workflow.nodes[name]
     before: NodeState | None = state.nodes.get(name)
     visit = before.visit + 1 if before else 1
-    if isinstance(node, DecisionNode):
+    # Not `isinstance`: with a pydantic model that it is not, that takes longer than all else here.
+    if type(node) is DecisionNode:
         try:
             # A decision that leads to itself chooses while the edge to it is still to be counted.
             edge = _edge(workflow, state, name, "success", [f"{source}>{name}" for source in after])
@@ -205,7 +212,7 @@ def _enter(workflow: Workflow, state: RunState, name: str, after: tuple[str, ...
         return Branch(
             name, visit, after, to=edge.target if edge else "", why=(edge.when if edge else None) or ""
         )
-    if isinstance(node, ApprovalNode):
+    if type(node) is ApprovalNode:
         if state.latest(node.of) is None:
             return _failed(f"node {name!r} asks about {node.of!r}, which has no output yet")
         return Ask(name, visit, after)

@@ -1,18 +1,17 @@
 """Appending: many appends of one transaction are checked in Python and written in a few statements.
 
-Checks come from one SELECT of the runs' heads, so that one bad append fails alone. The read
+Checks come from the runs' heads (`sqlite_heads`), so that one bad append fails alone. The read
 models change in the same transaction (`projection.changes`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, Refused
-from orchestrator.events import Body, RunEvent, RunId, RunStarted, RunStatus, Steered
+from orchestrator.events import Body, RunId, RunStarted, RunStatus, Steered
 from orchestrator.infra.projection import (
     Answered,
     Asked,
@@ -25,71 +24,46 @@ from orchestrator.infra.projection import (
     changes,
 )
 from orchestrator.infra.sqlite_codec import Encoded, encode, micros
-from orchestrator.infra.sqlite_transaction import Transaction
+from orchestrator.infra.sqlite_heads import Head, restless
+from orchestrator.infra.sqlite_transaction import Transaction, Work
 from orchestrator.ports import Appended
 
-IN_ONE_STATEMENT = 100  # rows; SQLite takes 32,766 parameters
-R = TypeVar("R")
-INSERT_EVENTS = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES "
-_EVENT_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_EVENT = INSERT_EVENTS + _EVENT_ROW
+INSERT_EVENTS = "INSERT INTO events (id, run, seq, at, type, v, body) VALUES {rows}"
+# Apart from the others: nearly all have nothing large, and to bind a NULL is the dearest of all.
+INSERT_LARGE = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES {rows}"
 INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_HEADS = """SELECT id, n, seq, seen_seq, status, restless, unshown, epoch, owner, conversation_id, position,
-    ended_at IS NOT NULL FROM runs WHERE id IN (SELECT value FROM json_each(?))"""
 # Indexed columns are named only where they change: naming one rewrites its index entry.
-_MOVE_ALL_ON = (
-    "UPDATE runs SET seq = v.column1, seen_seq = v.column2 FROM (VALUES {}) AS v WHERE runs.n = v.column3"
+_MOVE_ON = (
+    "UPDATE runs SET seq = v.column2, seen_seq = v.column3 FROM (VALUES {rows}) AS v WHERE n = v.column1"
 )
-_MOVE_ON_AND_CHANGE = (
-    "UPDATE runs SET seq = ?, seen_seq = ?, status = ?, restless = ?, unshown = ? WHERE n = ?"
-)
+_MOVE_ON_AND_CHANGE = """UPDATE runs SET seq = v.column2, seen_seq = v.column3, status = v.column4,
+    restless = v.column5, unshown = v.column6 FROM (VALUES {rows}) AS v WHERE n = v.column1"""
+# The first end counts; a second one cannot come from the engine.
+_END_RUNS = """UPDATE runs SET ended_at = v.column2, status = v.column3, owner = NULL
+    FROM (VALUES {rows}) AS v WHERE n = v.column1 AND ended_at IS NULL"""
+_END_TURNS = """UPDATE turns SET ended_seq = v.column2
+    FROM (VALUES {rows}) AS v JOIN runs ON runs.n = v.column1
+    WHERE (turns.conversation_id, turns.position) = (runs.conversation_id, runs.position)
+    AND ended_seq IS NULL"""
+_NEXT = """SELECT conversation_id, id, status, min(position) FROM runs WHERE conversation_id IN ({values})
+    AND ended_at IS NULL GROUP BY conversation_id"""
 
 
 @dataclass(slots=True)
-class Append:
+class Append(Work[Appended]):
     """What a caller wants appended. Encoded by the caller, while the writer waits for the disk."""
 
     run_id: RunId
-    bodies: tuple[Body, ...]
-    rows: tuple[Encoded, ...]
+    bodies: Sequence[Body]
+    rows: Sequence[Encoded]
     epoch: int | None
     expected_seq: int | None
     status: RunStatus | None
 
-
-@dataclass(slots=True)
-class Head:
-    """A run's row as far as appends need it."""
-
-    n: int
-    seq: int
-    seen_seq: int
-    status: RunStatus
-    restless: bool
-    unshown: bool
-    epoch: int
-    owner: str | None
-    conversation_id: str
-    position: int
-    ended: bool
-    before: tuple[RunStatus, bool, bool] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.before = (self.status, self.restless, self.unshown)
-
-
-def restless(*, status: RunStatus, ended: bool, seq: int, seen_seq: int, owner: str | None) -> bool:
-    """Whether somebody has to look at a run.
-
-    One that has not ended, and whose log holds something that no owner is known to have folded (in a
-    queued one: besides its creation), or that an owner has in hand. At rest are those given back with
-    everything seen.
-    """
-    if ended:
-        return False
-    if status == "queued":  # its first event needs nobody; a stop does
-        return seq > max(1, seen_seq)
-    return seen_seq < seq or (owner is not None and status == "running")
+    @staticmethod
+    def together(transaction: Transaction, wanted: Sequence[Append]) -> list[Appended | OrchestratorError]:
+        """Append each that fits; for the others the error their caller gets."""
+        return append_all(transaction, wanted)
 
 
 @dataclass(slots=True)
@@ -97,16 +71,17 @@ class _Rows:
     """What is to be written at the end of the batch."""
 
     events: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    large: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     blobs: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     changes: list[tuple[int, int, int, Change]] = field(default_factory=list[tuple[int, int, int, Change]])
 
 
 def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appended | OrchestratorError]:
     """Append each that fits; for the others the error their caller gets."""
-    heads = _heads(transaction, {append.run_id for append in wanted})
+    heads = transaction.heads.of(transaction.database, [append.run_id for append in wanted])
     rows = _Rows()
     outcomes: list[Appended | OrchestratorError] = []
-    endings: list[tuple[int, Head]] = []
+    endings: dict[str, int] = {}  # conversation → index of what ended its run
     for append in wanted:
         head = heads.get(append.run_id)
         error = _objection(append, head)
@@ -114,46 +89,52 @@ def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appen
             outcomes.append(error or NotFound(append.run_id))
             continue
         ended = head.ended
-        outcomes.append(Appended(_take(transaction, append, head, rows)))
+        outcomes.append(_take(transaction, append, head, rows))
         if head.ended and not ended:
-            endings.append((len(outcomes) - 1, head))
+            endings[head.conversation_id] = len(outcomes) - 1
     _write(transaction, rows, heads.values())
-    for i, head in endings:
-        started = start_next(transaction, head.conversation_id)
-        outcome = outcomes[i]
-        if started is not None and isinstance(outcome, Appended):
-            outcomes[i] = Appended(outcome.events, started)
+    transaction.heads.forget([run_id for run_id, head in heads.items() if head.ended])  # seldom needed again
+    if endings:
+        for conversation_id, run_id in _start_next(transaction, endings).items():
+            i = endings[conversation_id]
+            outcome = outcomes[i]
+            if isinstance(outcome, Appended):
+                outcome.started = run_id
     return outcomes
 
 
-def start_next(transaction: Transaction, conversation_id: str) -> RunId | None:
-    """Start the conversation's next queued run, if nothing else of it is under way."""
-    row = transaction.database.execute(
-        "SELECT id, status FROM runs WHERE conversation_id = ? AND ended_at IS NULL "
-        "ORDER BY position LIMIT 1",
-        (conversation_id,),
-    ).fetchone()
-    if row is None or row[1] != "queued":
-        return None
-    run_id, body = RunId(row[0]), RunStarted()
-    append_all(transaction, [Append(run_id, (body,), (encode(body),), None, None, "running")])
-    return run_id
+def _start_next(transaction: Transaction, conversation_ids: Iterable[str]) -> dict[str, RunId]:
+    """Start each conversation's next queued run, if nothing else of it is under way."""
+    first = transaction.of(_NEXT, conversation_ids)
+    started = {conversation: RunId(run) for conversation, run, status, _ in first if status == "queued"}
+    if started:
+        body = RunStarted()
+        row = encode(body)
+        append_all(
+            transaction, [Append(run, (body,), (row,), None, None, "running") for run in started.values()]
+        )
+    return started
 
 
 def write_changes(transaction: Transaction, rows: Iterable[tuple[int, int, int, Change]]) -> None:
     """Write changes of read models, each with its run's number, its event's id and sequence number."""
+    ended: list[tuple[int, int, RunStatus]] = []
     for run, event_id, seq, change in rows:
-        _write_change(transaction, run, event_id, seq, change)
+        if isinstance(change, Ended):
+            ended.append((run, seq, change.status))
+        else:
+            _write_change(transaction, run, event_id, seq, change)
+    if ended:
+        _end(transaction, ended)
 
 
-def _heads(transaction: Transaction, run_ids: Iterable[RunId]) -> dict[RunId, Head]:
-    found = transaction.database.execute(_HEADS, (json.dumps(list(run_ids)),)).fetchall()
-    return {
-        run_id: Head(
-            n, seq, seen, status, bool(rest), bool(unshown), epoch, owner, conversation, position, bool(ended)
-        )
-        for run_id, n, seq, seen, status, rest, unshown, epoch, owner, conversation, position, ended in found
-    }
+def _end(transaction: Transaction, ended: Sequence[tuple[int, int, RunStatus]]) -> None:
+    """Runs that are over: no timers, nothing waits for people, the conversation is free."""
+    transaction.write(_END_RUNS, [(run, transaction.at_us, status) for run, _, status in ended])
+    transaction.write(_END_TURNS, [(run, seq) for run, seq, _ in ended])
+    runs = [run for run, _, _ in ended]
+    transaction.of("DELETE FROM waiting WHERE run IN ({values})", runs)
+    transaction.of("DELETE FROM timers WHERE run IN ({values})", runs)
 
 
 def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
@@ -174,78 +155,63 @@ def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
     return None
 
 
-def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> tuple[RunEvent, ...]:
-    before, at, at_us = head.seq, transaction.at, transaction.at_us
-    events: list[RunEvent] = []
-    for body, encoded in zip(append.bodies, append.rows, strict=True):
-        head.seq += 1
-        event_id = transaction.next_id()
-        events.append(RunEvent(append.run_id, head.seq, at, body))
-        type_, v, text, large, blobs = encoded
-        rows.events.append((event_id, head.n, head.seq, at_us, type_, v, text, large))
-        rows.blobs.extend(blobs)
+def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> Appended:
+    n, before, at_us = head.n, head.seq, transaction.at_us
+    event_id, seq = transaction.next_ids(len(append.bodies)), before
+    for body, (type_, v, text, large, blobs) in zip(append.bodies, append.rows, strict=True):
+        seq += 1
+        if large is None:
+            rows.events.append((event_id, n, seq, at_us, type_, v, text))
+        else:
+            rows.large.append((event_id, n, seq, at_us, type_, v, text, large))
+            rows.blobs.extend(blobs)
         for change in changes(body):
-            rows.changes.append((head.n, event_id, head.seq, change))
+            rows.changes.append((n, event_id, seq, change))
             if isinstance(change, Ended) and not head.ended:
                 head.ended, head.status, head.owner = True, change.status, None
+        event_id += 1
+    head.seq = seq
     if append.status is not None and not head.ended:
         head.status = append.status
     if append.epoch is not None and (append.expected_seq == before or head.seen_seq == before):
         # The owner had folded everything before, and what it appends itself it knows.
-        head.seen_seq = head.seq
-    head.unshown = head.unshown or head.seq > before
+        head.seen_seq = seq
+    head.unshown = head.unshown or seq > before
     head.restless = restless(
-        status=head.status, ended=head.ended, seq=head.seq, seen_seq=head.seen_seq, owner=head.owner
+        status=head.status, ended=head.ended, seq=seq, seen_seq=head.seen_seq, owner=head.owner
     )
-    return tuple(events)
-
-
-def _batches(rows: Sequence[R]) -> Iterable[Sequence[R]]:
-    """Rows that go into one statement. A statement for each row gives up the interpreter's lock for each."""
-    return (rows[i : i + IN_ONE_STATEMENT] for i in range(0, len(rows), IN_ONE_STATEMENT))
+    return Appended(append.run_id, seq, transaction.at, append.bodies)
 
 
 def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None:
     database = transaction.database
     if rows.blobs:
         database.executemany(INSERT_BLOB, rows.blobs)
-    for many in _batches(rows.events):
-        database.execute(
-            INSERT_EVENTS + ", ".join(_EVENT_ROW for _ in many), [v for row in many for v in row]
-        )
+    transaction.write(INSERT_EVENTS, rows.events)
+    transaction.write(INSERT_LARGE, rows.large)
     simple: list[tuple[int, int, int]] = []
     changed: list[tuple[Any, ...]] = []
     for head in heads:
         after = (head.status, head.restless, head.unshown)
         if after == head.before:
-            simple.append((head.seq, head.seen_seq, head.n))
+            simple.append((head.n, head.seq, head.seen_seq))
         else:
-            changed.append((head.seq, head.seen_seq, *after, head.n))
-    for many in _batches(simple):
-        database.execute(
-            _MOVE_ALL_ON.format(", ".join("(?, ?, ?)" for _ in many)), [v for row in many for v in row]
-        )
-    if changed:
-        database.executemany(_MOVE_ON_AND_CHANGE, changed)
+            changed.append((head.n, head.seq, head.seen_seq, *after))
+            head.before = after
+    transaction.write(_MOVE_ON, simple)
+    transaction.write(_MOVE_ON_AND_CHANGE, changed)
     write_changes(transaction, rows.changes)
 
 
-def _write_change(transaction: Transaction, run: int, event_id: int, seq: int, change: Change) -> None:
+def _write_change(
+    transaction: Transaction,
+    run: int,
+    event_id: int,
+    seq: int,
+    change: Received | Asked | Answered | TimerSet | TimerCleared | Spent,
+) -> None:
     execute = transaction.database.execute
     match change:
-        case Ended(status):
-            # The first end counts; a second one cannot come from the engine.
-            execute(
-                "UPDATE runs SET ended_at = ?, status = ?, owner = NULL WHERE n = ? AND ended_at IS NULL",
-                (transaction.at_us, status, run),
-            )
-            execute(
-                "UPDATE turns SET ended_seq = ? WHERE (conversation_id, position) = "
-                "(SELECT conversation_id, position FROM runs WHERE n = ?) AND ended_seq IS NULL",
-                (seq, run),
-            )
-            execute("DELETE FROM waiting WHERE run = ?", (run,))
-            execute("DELETE FROM timers WHERE run = ?", (run,))
         case Received(key):
             execute(
                 "INSERT INTO inbox (key, run_id) SELECT ?, id FROM runs WHERE n = ? ON CONFLICT DO NOTHING",

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import Refused, StoreFailed
 from orchestrator.events import Body, Json
-from orchestrator.upcast import read_body
+from orchestrator.upcast import BODIES, VERSIONS, read_body
 
 LARGE = 16 * 1024  # bytes of a body; beyond it fields move to the blobs
 SMALL = 512  # bytes of a field that is never worth a blob
@@ -25,14 +25,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Encoded(NamedTuple):
-    """A body as its row keeps it."""
-
-    type: str
-    v: int
-    body: str  # JSON without the large fields
-    large: str | None  # JSON: field → {sha256, size, excerpt}
-    blobs: Sequence[tuple[str, bytes]]  # sha256, content
+Encoded = tuple[str, int, str, "str | None", Sequence[tuple[str, bytes]]]
+"""A body as its row keeps it: type, v, JSON without the large fields, JSON of the large ones
+(field → {sha256, size, excerpt}), and these as blobs: sha256, content."""
 
 
 def micros(at: datetime) -> int:
@@ -51,13 +46,21 @@ def encode(body: Body) -> Encoded:
     Raises:
         Refused: it holds text that is not valid Unicode.
     """
+    kind = _KINDS.get(type(body))
+    type_, v, to_json = kind or (body.type, body.v, body.__pydantic_serializer__.to_json)
     try:
-        text = body.model_dump_json()
+        text = to_json(body).decode()
     except PydanticSerializationError as error:
-        raise Refused(f"{body.type}: the text is not valid Unicode ({error}); send it as UTF-8") from error
+        raise Refused(f"{type_}: the text is not valid Unicode ({error}); send it as UTF-8") from error
     if len(text) <= LARGE:
-        return Encoded(body.type, body.v, text, None, ())
-    return _split(body.type, body.v, json.loads(text))
+        return type_, v, text, None, ()
+    return _split(type_, v, json.loads(text))
+
+
+# For each body its type, its version, and `model_dump_json` without its detours.
+_KINDS: dict[type, tuple[str, int, Callable[[Body], bytes]]] = {
+    model: (name, VERSIONS[name], model.__pydantic_serializer__.to_json) for name, model in BODIES.items()
+}
 
 
 def _split(type_: str, v: int, fact: Json) -> Encoded:
@@ -82,7 +85,7 @@ def _split(type_: str, v: int, fact: Json) -> Encoded:
         del fact[name]
         left -= len(content)
     body = json.dumps(fact, ensure_ascii=False, separators=(",", ":"))
-    return Encoded(type_, v, body, json.dumps(large, ensure_ascii=False) if large else None, blobs)
+    return type_, v, body, json.dumps(large, ensure_ascii=False) if large else None, blobs
 
 
 def decode(

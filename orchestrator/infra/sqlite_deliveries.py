@@ -69,6 +69,19 @@ def settings(database: sqlite3.Connection, channel_key: str) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in rows.fetchall()}
 
 
+def settings_in(database: sqlite3.Connection, workspace: str) -> dict[str, dict[str, Any]]:
+    """See `ChannelSettings.settings_in`."""
+    rows = database.execute(
+        "SELECT channel_key, name, value FROM channel_settings WHERE channel_key >= ? AND channel_key < ? "
+        "ORDER BY channel_key, name",
+        (f"{workspace}:", f"{workspace};"),  # the character behind the colon
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for channel, name, value in rows.fetchall():
+        found.setdefault(channel, {})[name] = json.loads(value)
+    return found
+
+
 def change_settings(transaction: Transaction, channel_key: str, changes: Mapping[str, Any]) -> None:
     """See `ChannelSettings.change_settings`."""
     for name, value in changes.items():

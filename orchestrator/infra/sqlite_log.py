@@ -9,38 +9,77 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from orchestrator.errors import NotFound, Refused
+from orchestrator.errors import NotFound, OrchestratorError, Refused
 from orchestrator.events import Json, RunCreated, RunEvent, RunId, RunStarted
-from orchestrator.infra.sqlite_append import INSERT_BLOB, INSERT_EVENT
+from orchestrator.infra.sqlite_append import INSERT_BLOB, INSERT_EVENTS, INSERT_LARGE
 from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, encode, moment
 from orchestrator.infra.sqlite_owners import Owners
-from orchestrator.infra.sqlite_transaction import Transaction
+from orchestrator.infra.sqlite_transaction import Transaction, Work
 from orchestrator.ports import Accepted
 
-_STARTED = encode(RunStarted())
+_STARTED = encode(RunStarted())[:3]
+SHORT = 4  # events of a log that is read in the transaction that claims its run
+EventRow = tuple[int, int, str, int, str, "str | None"]
+_EVENTS = "SELECT seq, at, type, v, body, large FROM events"
+INSERT_RUNS = """INSERT INTO runs (n, id, conversation_id, position, workflow, created_at, excerpt, who,
+    seq, status, restless, seen_seq, unshown, epoch, presented) VALUES {rows}"""
+_KNOWN = "SELECT key, run_id FROM inbox WHERE key IN ({values})"
+_TAKEN = "SELECT id FROM runs WHERE id IN ({values})"
+_LAST_POSITIONS = (
+    "SELECT conversation_id, max(position) FROM turns WHERE conversation_id IN ({values}) GROUP BY 1"
+)
+_UNFINISHED = """SELECT conversation_id, count(*) FROM runs WHERE conversation_id IN ({values})
+    AND ended_at IS NULL GROUP BY 1"""
+# One row each for all runs, as in sqlite_append.
+_CLAIMED = """SELECT json_group_array(json_array(id, n, epoch, position, seq, owner, ended_at IS NOT NULL))
+    FROM runs WHERE id IN (SELECT value FROM json_each(?))"""
+_SHORT_LOGS = """SELECT json_group_array(json_array(run, seq, at, type, v, body, large))
+    FROM events WHERE run IN (SELECT value FROM json_each(?))"""
+_RAISE_EPOCHS = """UPDATE runs SET epoch = v.column2, owner = v.column3,
+    restless = restless OR status = 'running' FROM (VALUES {rows}) AS v WHERE n = v.column1"""
 
 
-def accept(transaction: Transaction, run_id: RunId, created: RunCreated, encoded: Encoded) -> Accepted:
-    """See `Log.accept`."""
-    execute, key = transaction.database.execute, created.turn.key
-    known = execute("SELECT run_id FROM inbox WHERE key = ?", (key,)).fetchone()
-    if known is not None and known[0]:
-        return _known(transaction, RunId(known[0]))
-    if execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone():
-        raise Refused(f"there is a run {run_id!r} already; make another id")
-    conversation_id = created.conversation_id
-    (position,) = execute(
-        "SELECT coalesce(max(position), 0) + 1 FROM turns WHERE conversation_id = ?", (conversation_id,)
-    ).fetchone()
-    (behind,) = execute(
-        "SELECT count(*) FROM runs WHERE conversation_id = ? AND ended_at IS NULL", (conversation_id,)
-    ).fetchone()
-    execute("INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (key, run_id))
-    _create(transaction, run_id, created, encoded, position, start=not behind)
-    return Accepted(run_id, duplicate=False, queued_behind=behind)
+@dataclass(slots=True)
+class Accept(Work[Accepted]):
+    """A turn that a caller wants accepted. Encoded by the caller, as appends are."""
+
+    run_id: RunId
+    created: RunCreated
+    encoded: Encoded
+
+    @staticmethod
+    def together(transaction: Transaction, wanted: Sequence[Accept]) -> list[Accepted | OrchestratorError]:
+        """See `Log.accept`, of many turns."""
+        keys: dict[str, str] = dict(transaction.of(_KNOWN, (a.created.turn.key for a in wanted)))
+        taken = {run_id for (run_id,) in transaction.of(_TAKEN, (a.run_id for a in wanted))}
+        conversations = {a.created.conversation_id for a in wanted}
+        last: dict[str, int] = dict(transaction.of(_LAST_POSITIONS, conversations))
+        behind: dict[str, int] = dict(transaction.of(_UNFINISHED, conversations))
+        rows = _NewRuns()
+        outcomes: list[Accepted | OrchestratorError | None] = []
+        for each in wanted:
+            key, conversation = each.created.turn.key, each.created.conversation_id
+            if keys.get(key):
+                outcomes.append(None)
+            elif each.run_id in taken:
+                outcomes.append(Refused(f"there is a run {each.run_id!r} already; make another id"))
+            else:
+                earlier = behind.get(conversation, 0)
+                position = last[conversation] = last.get(conversation, 0) + 1
+                behind[conversation] = earlier + 1
+                keys[key] = each.run_id
+                taken.add(each.run_id)
+                rows.add(transaction, each, position, start=not earlier)
+                outcomes.append(Accepted(each.run_id, duplicate=False, queued_behind=earlier))
+        rows.write(transaction)
+        return [
+            _known(transaction, RunId(keys[each.created.turn.key])) if outcome is None else outcome
+            for each, outcome in zip(wanted, outcomes, strict=True)
+        ]
 
 
 def known(database: sqlite3.Connection, key: str) -> RunId | None:
@@ -57,43 +96,52 @@ def first_time(transaction: Transaction, key: str) -> bool:
     return inserted.rowcount == 1
 
 
-def _create(
-    transaction: Transaction,
-    run_id: RunId,
-    created: RunCreated,
-    encoded: Encoded,
-    position: int,
-    *,
-    start: bool,
-) -> None:
-    """Write a run's first facts with its row and its place in the conversation."""
-    database, at, n = transaction.database, transaction.at_us, transaction.next_id()
-    if encoded.blobs:
-        database.executemany(INSERT_BLOB, encoded.blobs)
-    facts = [(n, n, 1, at, encoded.type, encoded.v, encoded.body, encoded.large)]
-    if start:
-        facts.append((transaction.next_id(), n, 2, at, _STARTED.type, _STARTED.v, _STARTED.body, None))
-    database.executemany(INSERT_EVENT, facts)
-    database.execute(*run_row(n, run_id, created, position, at, started=start))
-    database.execute(
-        "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",
-        (created.conversation_id, position, n),
-    )
+class _NewRuns:
+    """Rows of new runs: their first facts, their places in conversations."""
+
+    def __init__(self) -> None:
+        self._inbox: list[tuple[str, RunId]] = []
+        self._blobs: list[tuple[str, bytes]] = []
+        self._events: list[tuple[Any, ...]] = []
+        self._large: list[tuple[Any, ...]] = []
+        self._runs: list[tuple[Any, ...]] = []
+        self._turns: list[tuple[str, int, int]] = []
+
+    def add(self, transaction: Transaction, accept: Accept, position: int, *, start: bool) -> None:
+        """One more run, begun or queued."""
+        created, encoded = accept.created, accept.encoded
+        at, n = transaction.at_us, transaction.next_ids(2 if start else 1)
+        *row, large, blobs = encoded
+        self._inbox.append((created.turn.key, accept.run_id))
+        self._blobs.extend(blobs)
+        if large is None:
+            self._events.append((n, n, 1, at, *row))
+        else:
+            self._large.append((n, n, 1, at, *row, large))
+        if start:
+            self._events.append((n + 1, n, 2, at, *_STARTED))
+        self._runs.append(run_row(n, accept.run_id, created, position, at, started=start))
+        self._turns.append((created.conversation_id, position, n))
+
+    def write(self, transaction: Transaction) -> None:
+        """Write all of them."""
+        if self._blobs:
+            transaction.database.executemany(INSERT_BLOB, self._blobs)
+        transaction.write("INSERT OR REPLACE INTO inbox (key, run_id) VALUES {rows}", self._inbox)
+        transaction.write(INSERT_EVENTS, self._events)
+        transaction.write(INSERT_LARGE, self._large)
+        transaction.write(INSERT_RUNS, self._runs)
+        transaction.write("INSERT INTO turns (conversation_id, position, run) VALUES {rows}", self._turns)
 
 
 def run_row(
     n: int, run_id: RunId, created: RunCreated, position: int, at: int, *, started: bool
-) -> tuple[str, tuple[Any, ...]]:
-    """The statement that makes a run's row, queued or begun, with its parameters."""
+) -> tuple[Any, ...]:
+    """A run's row for `INSERT_RUNS`, queued or begun."""
     row = (n, run_id, created.conversation_id, position, created.workflow, at)
     turn = (created.turn.text[:EXCERPT], created.turn.who.key)
     begun = (2, "running", 1) if started else (1, "queued", 0)
-    return (
-        "INSERT INTO runs (n, id, conversation_id, position, workflow, created_at, excerpt, who, "
-        "seq, status, restless, seen_seq, unshown, epoch, presented) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0, 0)",
-        (*row, *turn, *begun),
-    )
+    return (*row, *turn, *begun, 0, 1, 0, 0)
 
 
 def _known(transaction: Transaction, run_id: RunId) -> Accepted:
@@ -105,22 +153,56 @@ def _known(transaction: Transaction, run_id: RunId) -> Accepted:
     return Accepted(run_id, duplicate=True, queued_behind=behind)
 
 
-def claim(transaction: Transaction, run_id: RunId, owners: Owners) -> int | None:
-    """See `Log.claim`."""
-    row = transaction.database.execute(
-        "SELECT epoch, owner, ended_at FROM runs WHERE id = ?", (run_id,)
-    ).fetchone()
-    if row is None:
-        raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
-    epoch, owner, ended_at = row
-    if ended_at is not None or (owner is not None and owner != owners.me and owners.lives(owner)):
-        return None
-    transaction.database.execute(
-        "UPDATE runs SET epoch = epoch + 1, owner = ?, restless = restless OR status = 'running' "
-        "WHERE id = ?",
-        (owners.me, run_id),
-    )
-    return int(epoch) + 1
+class Taken(NamedTuple):
+    """A claimed run."""
+
+    epoch: int
+    position: int
+    rows: list[EventRow] | None  # of a short log
+
+
+@dataclass(slots=True)
+class Claim(Work["Taken | None"]):
+    """A run that a caller wants for this process."""
+
+    run_id: RunId
+    owners: Owners
+
+    @staticmethod
+    def together(transaction: Transaction, wanted: Sequence[Claim]) -> list[Taken | OrchestratorError | None]:
+        """See `Log.claim`. Short logs come along, as new runs have; long ones would hold writers up."""
+        (found,) = transaction.database.execute(
+            _CLAIMED, (json.dumps([c.run_id for c in wanted]),)
+        ).fetchone()
+        runs = {run_id: row for run_id, *row in json.loads(found)}
+        epochs: dict[int, tuple[int, int, str]] = {}
+        outcomes: list[tuple[int, int, int, int] | OrchestratorError | None] = []
+        for each in wanted:
+            if each.run_id not in runs:
+                outcomes.append(NotFound(f"there is no run {each.run_id!r}; `quartet runs` lists them"))
+                continue
+            n, epoch, position, seq, owner, ended = runs[each.run_id]
+            mine = each.owners.me
+            if ended or (owner is not None and owner != mine and each.owners.lives(owner)):
+                outcomes.append(None)
+                continue
+            runs[each.run_id][1] = epoch + 1
+            epochs[n] = (n, epoch + 1, mine)
+            outcomes.append((n, epoch + 1, position, seq))
+        transaction.write(_RAISE_EPOCHS, list(epochs.values()))
+        transaction.heads.forget([c.run_id for c in wanted])
+        logs = _short_logs(transaction, {o[0] for o in outcomes if isinstance(o, tuple) and o[3] <= SHORT})
+        return [Taken(o[1], o[2], logs.get(o[0])) if isinstance(o, tuple) else o for o in outcomes]
+
+
+def _short_logs(transaction: Transaction, runs: Iterable[int]) -> dict[int, list[EventRow]]:
+    (found,) = transaction.database.execute(_SHORT_LOGS, (json.dumps(list(runs)),)).fetchone()
+    logs: dict[int, list[EventRow]] = {}
+    for run, *row in json.loads(found):
+        logs.setdefault(run, []).append(tuple(row))
+    for rows in logs.values():
+        rows.sort()
+    return logs
 
 
 def release(transaction: Transaction, run_id: RunId, epoch: int, seen: int | None) -> None:
@@ -137,11 +219,13 @@ def release(transaction: Transaction, run_id: RunId, epoch: int, seen: int | Non
 def events(database: sqlite3.Connection, run_id: RunId, after: int) -> list[RunEvent]:
     """See `Log.events`."""
     rows = database.execute(
-        "SELECT seq, at, type, v, body, large FROM events "
-        "WHERE run = (SELECT n FROM runs WHERE id = ?) AND seq > ? ORDER BY seq",
-        (run_id, after),
+        f"{_EVENTS} WHERE run = (SELECT n FROM runs WHERE id = ?) AND seq > ? ORDER BY seq", (run_id, after)
     ).fetchall()
-    load = blob_reader(database)
+    return decoded(run_id, rows, blob_reader(database))
+
+
+def decoded(run_id: RunId, rows: Iterable[EventRow], load: Callable[[str], bytes | None]) -> list[RunEvent]:
+    """A run's events from their rows. Pure but for `load`, which reads a blob."""
     return [
         RunEvent(
             run_id,

@@ -11,9 +11,10 @@ from typing import Any
 
 from orchestrator.events import RunCreated, RunEvent, RunId, RunStarted, RunStatus
 from orchestrator.infra.projection import changes
-from orchestrator.infra.sqlite_append import restless, write_changes
+from orchestrator.infra.sqlite_append import write_changes
 from orchestrator.infra.sqlite_codec import decode, moment
-from orchestrator.infra.sqlite_log import blob_reader, events, run_row
+from orchestrator.infra.sqlite_heads import restless
+from orchestrator.infra.sqlite_log import INSERT_RUNS, blob_reader, events, run_row
 from orchestrator.infra.sqlite_transaction import Transaction
 
 FoldStatus = Callable[[list[RunEvent]], RunStatus]
@@ -45,7 +46,7 @@ def rebuild(transaction: Transaction, fold_status: FoldStatus | None) -> None:
             database.execute(
                 "INSERT OR REPLACE INTO inbox (key, run_id) VALUES (?, ?)", (body.turn.key, run_id)
             )
-            database.execute(*run_row(n, run_id, body, position, at, started=False))
+            transaction.write(INSERT_RUNS, [run_row(n, run_id, body, position, at, started=False)])
             database.execute(
                 "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",
                 (body.conversation_id, position, n),

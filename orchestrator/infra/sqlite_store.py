@@ -23,7 +23,7 @@ from orchestrator.infra.sqlite_connections import Connection, connect, translate
 from orchestrator.infra.sqlite_migrations import migrate, shipped
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_writer import GroupWriter
-from orchestrator.ports import Accepted, Appended, ApprovalRow, Delivery, Due, Page, RunRow
+from orchestrator.ports import Accepted, Appended, ApprovalRow, Claimed, Delivery, Due, Page, RunRow
 
 READERS = 2
 BIG_TURN = 200_000  # characters; encoding more than this would hold the loop for milliseconds
@@ -95,7 +95,7 @@ class SqliteStore:
             encoded = await asyncio.to_thread(encode, created)
         else:
             encoded = encode(created)
-        return await self._writer.do(lambda t: sqlite_log.accept(t, run_id, created, encoded))
+        return await self._writer.put(sqlite_log.Accept(run_id, created, encoded))
 
     async def append(
         self,
@@ -107,16 +107,27 @@ class SqliteStore:
         status: RunStatus | None = None,
     ) -> Appended:
         """See `Log.append`."""
-        rows = tuple(encode(body) for body in bodies)
-        return await self._writer.append(Append(run_id, tuple(bodies), rows, epoch, expected_seq, status))
+        rows = [encode(body) for body in bodies]
+        return await self._writer.put(Append(run_id, bodies, rows, epoch, expected_seq, status))
 
     async def events(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
         """See `Log.events`."""
         return await self._read(sqlite_log.events, run_id, after)
 
-    async def claim(self, run_id: RunId) -> int | None:
+    async def claim(self, run_id: RunId) -> Claimed | None:
         """See `Log.claim`."""
-        return await self._writer.do(lambda t: sqlite_log.claim(t, run_id, self.owners))
+        taken = await self._writer.put(sqlite_log.Claim(run_id, self.owners))
+        if taken is None:
+            return None
+        try:
+            if taken.rows is None or any(large for *_, large in taken.rows):
+                events = await self.events(run_id)
+            else:
+                events = sqlite_log.decoded(run_id, taken.rows, _no_blob)
+        except BaseException:
+            await self.release(run_id, taken.epoch)
+            raise
+        return Claimed(taken.epoch, taken.position, events)
 
     async def known(self, key: str) -> RunId | None:
         """See `Log.known`."""
@@ -124,11 +135,11 @@ class SqliteStore:
 
     async def first_time(self, key: str) -> bool:
         """See `Log.first_time`."""
-        return await self._writer.do(lambda t: sqlite_log.first_time(t, key))
+        return await self._writer.do(lambda t: sqlite_log.first_time(t, key), touches=())
 
     async def release(self, run_id: RunId, epoch: int, *, seen: int | None = None) -> None:
         """See `Log.release`."""
-        await self._writer.do(lambda t: sqlite_log.release(t, run_id, epoch, seen))
+        await self._writer.do(lambda t: sqlite_log.release(t, run_id, epoch, seen), touches=(run_id,))
 
     async def heads(self, run_ids: Sequence[RunId]) -> dict[RunId, int]:
         """See `Log.heads`."""
@@ -137,7 +148,7 @@ class SqliteStore:
     async def save_definition(self, digest: str, definition: Json) -> None:
         """See `Log.save_definition`."""
         text = json.dumps(definition, ensure_ascii=False)
-        await self._writer.do(lambda t: sqlite_log.save_definition(t, digest, text))
+        await self._writer.do(lambda t: sqlite_log.save_definition(t, digest, text), touches=())
 
     async def definition(self, digest: str) -> Json:
         """See `Log.definition`."""
@@ -145,7 +156,7 @@ class SqliteStore:
 
     async def put_blob(self, content: bytes) -> str:
         """See `Log.put_blob`."""
-        return await self._writer.do(lambda t: sqlite_log.put_blob(t, content))
+        return await self._writer.do(lambda t: sqlite_log.put_blob(t, content), touches=())
 
     async def blob(self, sha256: str) -> bytes:
         """See `Log.blob`."""
@@ -162,6 +173,7 @@ class SqliteStore:
         *,
         status: RunStatus | None = None,
         conversation_id: str | None = None,
+        who: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[RunRow]:
@@ -170,19 +182,25 @@ class SqliteStore:
         Raises:
             Refused: the cursor is not one of ours.
         """
-        return await self._read(sqlite_views.runs, status, conversation_id, limit, cursor)
+        return await self._read(sqlite_views.runs, status, conversation_id, who, limit, cursor)
+
+    async def channels(self, workspace: str, *, limit: int = 20) -> list[str]:
+        """See `Views.channels`."""
+        return await self._read(sqlite_views.channels, workspace, limit)
 
     async def unfinished(self, conversation_id: str) -> list[RunRow]:
         """See `Views.unfinished`."""
         return await self._read(sqlite_views.unfinished, conversation_id)
 
-    async def waiting(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApprovalRow]:
+    async def waiting(
+        self, *, workspace: str = "", limit: int = 100, cursor: str | None = None
+    ) -> Page[ApprovalRow]:
         """See `Views.waiting`.
 
         Raises:
             Refused: the cursor is not one of ours.
         """
-        return await self._read(sqlite_views.waiting, limit, cursor)
+        return await self._read(sqlite_views.waiting, workspace, limit, cursor)
 
     async def approval(self, approval_id: ApprovalId) -> ApprovalRow | None:
         """See `Views.approval`."""
@@ -200,9 +218,9 @@ class SqliteStore:
         """See `Views.to_wake`."""
         return await self._read(sqlite_views.to_wake, datetime.now(UTC), self.owners)
 
-    async def usage_since(self, since: datetime) -> dict[str, Usage]:
+    async def usage_since(self, since: datetime, *, workspace: str = "") -> dict[str, Usage]:
         """See `Views.usage_since`."""
-        return await self._read(sqlite_views.usage_since, since)
+        return await self._read(sqlite_views.usage_since, since, workspace)
 
     async def rebuild_views(self, fold_status: sqlite_rebuild.FoldStatus | None = None) -> None:
         """Write every read model anew from the log, in one transaction.
@@ -223,7 +241,7 @@ class SqliteStore:
 
     async def save_delivery(self, delivery: Delivery) -> None:
         """See `Deliveries.save_delivery`."""
-        await self._writer.do(lambda t: sqlite_deliveries.save_delivery(t, delivery))
+        await self._writer.do(lambda t: sqlite_deliveries.save_delivery(t, delivery), touches=())
 
     async def undelivered(self) -> list[RunId]:
         """See `Deliveries.undelivered`."""
@@ -231,15 +249,26 @@ class SqliteStore:
 
     async def presented(self, run_id: RunId, seq: int) -> None:
         """See `Deliveries.presented`."""
-        await self._writer.do(lambda t: sqlite_deliveries.presented(t, run_id, seq))
+        await self._writer.do(lambda t: sqlite_deliveries.presented(t, run_id, seq), touches=(run_id,))
 
     async def settings(self, channel_key: str) -> dict[str, Any]:
         """See `ChannelSettings.settings`."""
         return await self._read(sqlite_deliveries.settings, channel_key)
 
+    async def settings_in(self, workspace: str) -> dict[str, dict[str, Any]]:
+        """See `ChannelSettings.settings_in`."""
+        return await self._read(sqlite_deliveries.settings_in, workspace)
+
     async def change_settings(self, channel_key: str, changes: Mapping[str, Any]) -> None:
         """See `ChannelSettings.change_settings`."""
-        await self._writer.do(lambda t: sqlite_deliveries.change_settings(t, channel_key, changes))
+        await self._writer.do(
+            lambda t: sqlite_deliveries.change_settings(t, channel_key, changes), touches=()
+        )
+
+
+def _no_blob(sha256: str) -> bytes | None:
+    """There are none: no field of these rows was too large."""
+    return None
 
 
 def _make_folder(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from orchestrator.errors import Refused
 from orchestrator.events import (
+    WITHDRAWN,
     ApprovalId,
     ApprovalRequested,
     ApprovalResolved,
@@ -42,6 +43,7 @@ def runs(
     database: sqlite3.Connection,
     status: RunStatus | None,
     conversation_id: str | None,
+    who: str | None,
     limit: int,
     cursor: str | None,
 ) -> Page[RunRow]:
@@ -51,6 +53,8 @@ def runs(
         conditions["status = ?"] = status
     if conversation_id is not None:
         conditions["conversation_id = ?"] = conversation_id
+    if who is not None:
+        conditions["who = ?"] = who
     if cursor is not None:
         conditions["n < ?"] = _number(cursor)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -58,6 +62,24 @@ def runs(
         f"{_RUN} {where} ORDER BY n DESC LIMIT ?", (*conditions.values(), _limit(limit) + 1)
     ).fetchall()
     return _page(rows, limit, _run)
+
+
+def channels(database: sqlite3.Connection, workspace: str, limit: int) -> list[str]:
+    """See `Views.channels`. Reads one index alone, from the workspace's first conversation to its last."""
+    prefix, behind = _within(workspace)
+    rows = database.execute(
+        """SELECT substr(conversation_id, 1, :length + instr(substr(conversation_id, :length + 1), ':') - 1)
+            AS channel, max(n), max(substr(conversation_id, -1) = ':') AS alone
+        FROM runs WHERE conversation_id >= :prefix AND conversation_id < :behind
+        GROUP BY channel HAVING NOT alone ORDER BY 2 DESC LIMIT :limit""",
+        {"prefix": prefix, "behind": behind, "length": len(prefix), "limit": _limit(limit)},
+    )
+    return [channel for channel, _, _ in rows.fetchall()]
+
+
+def _within(workspace: str) -> tuple[str, str]:
+    """The keys of a workspace lie from the first text to before the second."""
+    return f"{workspace}:", f"{workspace};"  # the character behind the colon
 
 
 def unfinished(database: sqlite3.Connection, conversation_id: str) -> list[RunRow]:
@@ -80,11 +102,17 @@ _WAITING = _APPROVAL.format(
 _ONE_APPROVAL = _APPROVAL.format(n="approvals.n", source="approvals")
 
 
-def waiting(database: sqlite3.Connection, limit: int, cursor: str | None) -> Page[ApprovalRow]:
+def waiting(
+    database: sqlite3.Connection, workspace: str, limit: int, cursor: str | None
+) -> Page[ApprovalRow]:
     """See `Views.waiting`."""
     after = 0 if cursor is None else _number(cursor)
+    there, bounds = "", ()
+    if workspace:
+        there, bounds = "AND runs.conversation_id >= ? AND runs.conversation_id < ?", _within(workspace)
     rows = database.execute(
-        f"{_WAITING} WHERE waiting.n > ? ORDER BY waiting.n LIMIT ?", (after, _limit(limit) + 1)
+        f"{_WAITING} WHERE waiting.n > ? {there} ORDER BY waiting.n LIMIT ?",
+        (after, *bounds, _limit(limit) + 1),
     ).fetchall()
     return _page(rows, limit, lambda row: _approval(database, row))
 
@@ -110,10 +138,12 @@ def exchanges(database: sqlite3.Connection, conversation_id: str, before: int, l
     for run_id, *stored in reversed(rows):
         created = _body(database, run_id, stored[:5])
         assert isinstance(created, RunCreated)  # the log begins with it
+        ended = None if stored[5] is None else _body(database, run_id, stored[5:])
+        assert ended is None or isinstance(ended, RunEnded)
+        if ended is not None and ended.reason.endswith(WITHDRAWN):
+            continue  # whoever deletes a message does not want it to be read
         lines.append(Line(role="person", name=created.turn.who.name, text=created.turn.text))
-        if stored[5] is not None:
-            ended = _body(database, run_id, stored[5:])
-            assert isinstance(ended, RunEnded)
+        if ended is not None:
             lines.append(Line(role="bot", name=BOT, text=_answer(ended)))
     return lines
 
@@ -149,12 +179,18 @@ def to_wake(database: sqlite3.Connection, now: datetime, owners: Owners) -> list
     return [run_id for _, run_id, owner in rows if not others.get(owner)]
 
 
-def usage_since(database: sqlite3.Connection, since: datetime) -> dict[str, Usage]:
+def usage_since(database: sqlite3.Connection, since: datetime, workspace: str) -> dict[str, Usage]:
     """See `Views.usage_since`."""
+    there, bounds = "", ()
+    if workspace:
+        there, bounds = (
+            "AND run IN (SELECT n FROM runs WHERE conversation_id >= ? AND conversation_id < ?)",
+            _within(workspace),
+        )
     rows = database.execute(
         "SELECT model, sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(calls), sum(cost_usd) "
-        "FROM usage WHERE at >= ? GROUP BY model ORDER BY model",
-        (micros(since),),
+        f"FROM usage WHERE at >= ? {there} GROUP BY model ORDER BY model",
+        (micros(since), *bounds),
     )
     return {model: _usage(spent) for model, *spent in rows.fetchall()}
 

@@ -2,7 +2,7 @@
 
 A commit costs a wait for the disk, whatever is in it; fifty runs that share one wait a fiftieth.
 Callers in a group wait for each other anyway, so within a group order is free: single works
-go first, appends after them in one batch. Each caller's future resolves after the commit.
+go first, then works of a kind together. Each caller's future resolves after the commit.
 """
 
 from __future__ import annotations
@@ -10,19 +10,39 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from orchestrator.errors import OrchestratorError, Refused, StoreFailed
-from orchestrator.infra.sqlite_append import Append, append_all
+from orchestrator.events import RunId
 from orchestrator.infra.sqlite_connections import Connection, failure
-from orchestrator.infra.sqlite_transaction import Transaction
-from orchestrator.ports import Appended
+from orchestrator.infra.sqlite_heads import Heads
+from orchestrator.infra.sqlite_transaction import Transaction, Work
 
 MAX_GROUP = 500  # works in one transaction
 T = TypeVar("T")
-Work = Callable[[Transaction], Any]
-Waiting = tuple["Work | Append", "asyncio.Future[Any]"]
+Waiting = tuple[Work[Any], "asyncio.Future[Any]"]
+
+
+@dataclass(slots=True)
+class Single(Work[Any]):
+    """A function of its own."""
+
+    function: Callable[[Transaction], Any]
+    touches: Sequence[RunId] | None  # runs whose rows it changes; None: any
+
+    @staticmethod
+    def together(transaction: Transaction, wanted: Sequence[Single]) -> list[Any]:
+        """One after another."""
+        outcomes: list[Any] = []
+        for each in wanted:
+            transaction.heads.forget(each.touches)
+            try:
+                outcomes.append(each.function(transaction))
+            except OrchestratorError as error:
+                outcomes.append(error)
+        return outcomes
 
 
 class GroupWriter:
@@ -31,26 +51,27 @@ class GroupWriter:
     def __init__(self, connection: Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._heads = Heads()
         self._queue: list[Waiting] = []
         self._filled = asyncio.Event()
         self._closing = False
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._commit_groups(), name="sqlite writer")
 
-    async def do(self, work: Callable[[Transaction], T]) -> T:
+    async def do(self, work: Callable[[Transaction], T], *, touches: Sequence[RunId] | None = None) -> T:
         """Run `work` in the next transaction; returns when it is on disk.
 
-        `work` must check before it writes: what it wrote before raising an OrchestratorError stays.
+        Args:
+            work: must check before it writes: what it wrote before raising an OrchestratorError stays.
+            touches: the runs whose rows it changes; None: any.
         """
-        return cast("T", await self._enqueue(work))
+        return cast("T", await self.put(Single(work, touches)))
 
-    async def append(self, wanted: Append) -> Appended:
-        """Append in the next transaction; returns when it is on disk."""
-        return cast("Appended", await self._enqueue(wanted))
-
-    def _enqueue(self, work: Work | Append) -> asyncio.Future[Any]:
+    def put(self, work: Work[T]) -> asyncio.Future[T]:
+        """Do `work` in the next transaction; the result is there when it is on disk."""
         if self._closing:
             raise StoreFailed(f"database {self._path} was closed; open it again")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         self._queue.append((work, future))
         self._filled.set()
         return future
@@ -76,7 +97,7 @@ class GroupWriter:
             group = [waiting for waiting in group if not waiting[1].done()]
             try:
                 outcomes: list[Any] = await self._connection.call(
-                    commit_group, [w for w, _ in group], self._path
+                    commit_group, [w for w, _ in group], self._path, self._heads
                 )
             except Exception as error:  # the connection itself failed
                 outcomes = [error] * len(group)
@@ -89,43 +110,38 @@ class GroupWriter:
                     future.set_result(outcome)
 
 
-def commit_group(database: sqlite3.Connection, group: Sequence[Work | Append], path: Path) -> list[Any]:
+def commit_group(
+    database: sqlite3.Connection, group: Sequence[Work[Any]], path: Path, heads: Heads
+) -> list[Any]:
     """One transaction of all works; one that breaks it is found by doing each alone.
 
     Returns:
         For each work its result, or the error that its caller gets.
     """
     try:
-        return _commit(database, group)
+        return _commit(database, group, heads)
     except sqlite3.OperationalError as error:  # the file's fault: disk full, locked, damaged
         return [failure(path, error)] * len(group)
     except Exception as error:
         if len(group) == 1:
             return [_refusal(error, path)]
-    return [outcome for work in group for outcome in commit_group(database, [work], path)]
+    return [outcome for work in group for outcome in commit_group(database, [work], path, heads)]
 
 
-def _commit(database: sqlite3.Connection, group: Sequence[Work | Append]) -> list[Any]:
+def _commit(database: sqlite3.Connection, group: Sequence[Work[Any]], heads: Heads) -> list[Any]:
     database.execute("BEGIN IMMEDIATE")
     try:
-        transaction = Transaction(database)
+        transaction = Transaction(database, heads)
         outcomes: list[Any] = [None] * len(group)
-        appends: list[tuple[int, Append]] = []
+        places: dict[type[Work[Any]], list[int]] = {Single: []}
         for i, work in enumerate(group):
-            if isinstance(work, Append):
-                appends.append((i, work))
-                continue
-            try:
-                outcomes[i] = work(transaction)
-            except OrchestratorError as error:
-                outcomes[i] = error
-        if appends:
-            for (i, _), outcome in zip(
-                appends, append_all(transaction, [a for _, a in appends]), strict=True
-            ):
+            places.setdefault(type(work), []).append(i)
+        for kind, there in places.items():
+            for i, outcome in zip(there, kind.together(transaction, [group[i] for i in there]), strict=True):
                 outcomes[i] = outcome
         database.execute("COMMIT")
     except BaseException:
+        heads.forget()  # what they were to become
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise

@@ -22,10 +22,15 @@ from adapters.contract import (
     Click,
     Command,
     ConversationRef,
+    FactsPart,
+    Feedback,
     Form,
     FormInput,
+    Home,
+    Person,
     Receipt,
     Turn,
+    Withdrawal,
 )
 
 LIMIT_S = 10.0  # no scenario waits longer than this for anything
@@ -36,8 +41,8 @@ T = TypeVar("T")
 class RecordingInbound:
     """A real, small `Inbound`: keeps what came in, answers with scripted receipts.
 
-    `answer_clicks.append(Receipt(...))` and its three sisters script the next answers; when a
-    script is empty the answer is plainly "accepted".
+    `answer_clicks.append(Receipt(...))` and its sisters script the next answers; when a script is
+    empty the answer is plainly "accepted". `home_page` is what every person's own page shows.
     """
 
     def __init__(self) -> None:
@@ -45,11 +50,17 @@ class RecordingInbound:
         self.clicks: list[Click] = []
         self.commands: list[Command] = []
         self.forms: list[FormInput] = []
+        self.withdrawals: list[Withdrawal] = []
+        self.feedbacks: list[Feedback] = []
+        self.homes: list[tuple[str, Person]] = []  # (workspace, person) of each look
         self.answer_turns: deque[Receipt] = deque()
         self.answer_clicks: deque[Receipt] = deque()
         self.answer_commands: deque[Receipt] = deque()
         self.answer_forms: deque[Receipt] = deque()
-        self.last_receipt = Receipt(accepted=True)  # the latest answer of all four
+        self.answer_withdrawals: deque[Receipt] = deque()
+        self.answer_feedbacks: deque[Receipt] = deque()
+        self.home_page = Home(usage=FactsPart(facts=()))
+        self.last_receipt = Receipt(accepted=True)  # the latest answer of them all
         self._news = asyncio.Condition()
 
     async def turn(self, turn: Turn) -> Receipt:
@@ -64,6 +75,18 @@ class RecordingInbound:
     async def form(self, given: FormInput) -> Receipt:
         return await self._keep(self.forms, given, self.answer_forms)
 
+    async def withdraw(self, given: Withdrawal) -> Receipt:
+        return await self._keep(self.withdrawals, given, self.answer_withdrawals)
+
+    async def feedback(self, given: Feedback) -> Receipt:
+        return await self._keep(self.feedbacks, given, self.answer_feedbacks)
+
+    async def home(self, workspace: str, person: Person) -> Home:
+        async with self._news:
+            self.homes.append((workspace, person))
+            self._news.notify_all()
+            return self.home_page
+
     async def _keep(self, kept: list[T], new: T, script: deque[Receipt]) -> Receipt:
         async with self._news:
             self.last_receipt = script.popleft() if script else Receipt(accepted=True, run_id="run-1")
@@ -71,7 +94,17 @@ class RecordingInbound:
             self._news.notify_all()
             return self.last_receipt
 
-    async def until(self, *, turns: int = 0, clicks: int = 0, commands: int = 0, forms: int = 0) -> None:
+    async def until(
+        self,
+        *,
+        turns: int = 0,
+        clicks: int = 0,
+        commands: int = 0,
+        forms: int = 0,
+        withdrawals: int = 0,
+        feedbacks: int = 0,
+        homes: int = 0,
+    ) -> None:
         """Wait until at least so many of each have arrived."""
 
         def there() -> bool:
@@ -80,6 +113,9 @@ class RecordingInbound:
                 and len(self.clicks) >= clicks
                 and len(self.commands) >= commands
                 and len(self.forms) >= forms
+                and len(self.withdrawals) >= withdrawals
+                and len(self.feedbacks) >= feedbacks
+                and len(self.homes) >= homes
             )
 
         async with asyncio.timeout(LIMIT_S), self._news:
@@ -102,6 +138,8 @@ class Harness(Protocol):
     people_apart: ClassVar[bool]  # a second person ("bob") can look at the same conversation
 
     crops: ClassVar[bool]  # a status card higher than the screen is whole only once the adapter has stopped
+    commands_in_channel: ClassVar[bool]  # commands are given to the channel, not within the conversation
+    in_a_row: ClassVar[int]  # how many cards posted at once the platform shows in a few seconds
 
     @property
     def adapter(self) -> ChatAdapter:
@@ -178,6 +216,22 @@ class Harness(Protocol):
 
     async def restart(self) -> None:
         """The bot's process ends and starts again: a new adapter object on the same platform, started."""
+        ...
+
+
+class ChatHarness(Harness, Protocol):
+    """A platform where people can take back what they said, and react to what others say."""
+
+    async def person_edits(self, text: str) -> None:
+        """Ada changes the last message of `person_posts`. Returns when the adapter knows."""
+        ...
+
+    async def person_deletes(self) -> None:
+        """Ada deletes the last message of `person_posts`. Returns when the adapter knows."""
+        ...
+
+    async def person_crosses(self, card_id: CardId, *, person: str = "ada") -> None:
+        """A person reacts to the card with a cross. Returns when the adapter knows."""
         ...
 
 

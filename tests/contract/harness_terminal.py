@@ -120,6 +120,8 @@ class TerminalHarness:
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status"})
     people_apart: ClassVar[bool] = False
     crops: ClassVar[bool] = True
+    commands_in_channel: ClassVar[bool] = False
+    in_a_row: ClassVar[int] = 20
     lines_only: ClassVar[bool] = False
     _inbound: RecordingInbound
     _conversation: ConversationRef

@@ -44,6 +44,8 @@ class WebHarness:
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status", "approval", "answer", "error", "reply"})
     people_apart: ClassVar[bool] = True
     crops: ClassVar[bool] = False
+    commands_in_channel: ClassVar[bool] = False
+    in_a_row: ClassVar[int] = 20
     _adapter: WebAdapter
 
     def __init__(self) -> None:

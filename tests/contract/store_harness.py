@@ -98,6 +98,12 @@ async def started(
     return run_id
 
 
+async def claim(store: Store, run_id: RunId) -> int | None:
+    """Claim a run. Returns the epoch alone."""
+    claimed = await store.claim(run_id)
+    return None if claimed is None else claimed.epoch
+
+
 def begun(node: str = "builder", visit: int = 1, attempt: int = 1) -> StepStarted:
     """A step began."""
     return StepStarted(node=node, visit=visit, attempt=attempt)

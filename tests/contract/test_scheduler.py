@@ -17,7 +17,17 @@ from orchestrator.errors import UnknownEvent
 from orchestrator.events import RunId
 from orchestrator.infra.local_scheduler import LocalScheduler, Restless
 from orchestrator.ports import Advance, Due, Scheduler
-from tests.contract.store_harness import Opener, OpenStore, asked, decided, opener, soon, started, store
+from tests.contract.store_harness import (
+    Opener,
+    OpenStore,
+    asked,
+    claim,
+    decided,
+    opener,
+    soon,
+    started,
+    store,
+)
 
 __all__ = ["opener", "store"]  # fixtures
 SOON_S = 0.05
@@ -226,7 +236,7 @@ class TestTimes:
     async def test_times_are_taken_from_the_store_after_a_restart(self, opener: Opener, make: Make) -> None:
         first = await opener()
         run_id = await started(first, "r1")
-        epoch = await first.claim(run_id)
+        epoch = await claim(first, run_id)
         assert epoch is not None
         at = datetime.now(UTC) + timedelta(seconds=0.4)
         await first.append(run_id, [asked(run_id, at)], epoch=epoch, expected_seq=2, status="waiting")
@@ -252,7 +262,7 @@ class TestFindingWork:
         parked = asyncio.Event()
 
         async def during(run_id: RunId) -> None:
-            epoch = await mine.claim(run_id)
+            epoch = await claim(mine, run_id)
             assert epoch is not None
             seq = (await mine.heads([run_id]))[run_id]
             if seq == 2:

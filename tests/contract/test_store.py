@@ -10,13 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, Refused, UnknownEvent
-from orchestrator.events import RunEnded, RunId, RunStarted, StepEnded
+from orchestrator.events import RunEnded, RunId, RunStarted, RunStatus, StepEnded
 from orchestrator.ports import Accepted
 from tests.contract.store_harness import (
+    LATER,
     Opener,
     OpenStore,
     asked,
     begun,
+    claim,
     created,
     decided,
     done,
@@ -51,6 +53,37 @@ class TestAccepting:
         assert row is not None
         assert (row.status, row.position) == ("queued", 2)
         assert [r.id for r in await store.unfinished("web:local:general:c1")] == ["r1", "r2"]
+
+    async def test_turns_accepted_at_once_keep_their_order_in_each_conversation(
+        self, store: OpenStore
+    ) -> None:
+        wanted = [(f"r{i}", f"k{i % 9}", f"c{i % 3}") for i in range(12)]  # the last three keys come again
+        accepted = await asyncio.gather(
+            *(store.accept(RunId(run), created(key, conversation)) for run, key, conversation in wanted)
+        )
+        assert [(a.run_id, a.duplicate) for a in accepted] == [
+            *((RunId(f"r{i}"), False) for i in range(9)),
+            *((RunId(f"r{i}"), True) for i in range(3)),
+        ]
+        assert [a.queued_behind for a in accepted] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0]
+        for conversation in range(3):
+            rows = await store.unfinished(f"c{conversation}")
+            assert [(r.id, r.position, r.status) for r in rows] == [
+                (f"r{conversation}", 1, "running"),
+                (f"r{conversation + 3}", 2, "queued"),
+                (f"r{conversation + 6}", 3, "queued"),
+            ]
+
+    async def test_an_id_that_is_taken_fails_alone(self, store: OpenStore) -> None:
+        results = await asyncio.gather(
+            store.accept(RunId("r1"), created("k1", "c1")),
+            store.accept(RunId("r1"), created("k2", "c2")),
+            store.accept(RunId("r2"), created("k3", "c2")),
+            return_exceptions=True,
+        )
+        assert isinstance(results[1], Refused)
+        assert results[2] == Accepted(RunId("r2"), duplicate=False, queued_behind=0)
+        assert await store.known("k2") is None
 
     async def test_same_key_a_hundred_times_at_once_is_one_run(
         self, store: OpenStore, opener: Opener
@@ -116,6 +149,25 @@ class TestOrderInAConversation:
             ("r3", "queued"),
         ]
 
+    async def test_ends_in_many_conversations_at_once_start_the_next_of_each(self, store: OpenStore) -> None:
+        for i in range(4):
+            await started(store, f"first{i}", f"c{i}")
+            await started(store, f"second{i}", f"c{i}")
+        await store.append(RunId("first3"), [asked(RunId("first3"))], epoch=None)
+        appended = await asyncio.gather(
+            *(store.append(RunId(f"first{i}"), [ended()], epoch=None, status="completed") for i in range(4))
+        )
+        assert [a.started for a in appended] == [f"second{i}" for i in range(4)]
+        for i in range(4):
+            row = await store.run(RunId(f"first{i}"))
+            assert row is not None
+            assert (row.status, row.ended_at) == ("completed", appended[i].events[-1].at)
+            assert [(r.id, r.status) for r in await store.unfinished(f"c{i}")] == [(f"second{i}", "running")]
+            lines = await store.exchanges(f"c{i}", before=2, limit=5)
+            assert [line.text for line in lines] == ["Compare A and B", "The answer"]
+        assert (await store.waiting()).items == ()
+        assert await store.due(until=LATER) == []
+
     async def test_end_of_a_queued_run_starts_nothing(self, store: OpenStore) -> None:
         for i in (1, 2, 3):
             await store.accept(RunId(f"r{i}"), created(f"k{i}"))
@@ -159,7 +211,7 @@ class TestOrderInAConversation:
 class TestAppending:
     async def test_events_come_back_as_they_were_in_order(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         bodies = [
             begun(),
             done(output={"body": "é🎉\x00\u2028 <b>", "n": 1.5, "list": [1, None, True]}),
@@ -188,7 +240,7 @@ class TestAppending:
         with pytest.raises(NotFound):
             await store.append(RunId("nobody"), [begun()], epoch=None)
         with pytest.raises(NotFound):
-            await store.claim(RunId("nobody"))
+            await claim(store, RunId("nobody"))
         assert await store.events(RunId("nobody")) == []
         assert await store.run(RunId("nobody")) is None
         assert await store.heads([RunId("nobody")]) == {}
@@ -209,6 +261,52 @@ class TestAppending:
         kinds = [type(r).__name__ for r in results]
         assert kinds == ["Appended", "Fenced", "Refused", "Conflict", "Appended"]
         assert await store.heads(runs) == dict(zip(runs, [3, 2, 3, 2, 2, 4], strict=True))
+
+    async def test_what_another_process_appends_between_two_appends_is_seen(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        epoch = await claim(mine, run_id)
+        await mine.append(run_id, [begun()], epoch=epoch, expected_seq=2, status="running")
+        await other.append(run_id, [steered("k9")], epoch=None)
+        with pytest.raises(Conflict):
+            await mine.append(run_id, [done()], epoch=epoch, expected_seq=3)
+        appended = await mine.append(run_id, [done()], epoch=epoch, expected_seq=4, status="waiting")
+        assert appended.seq == 5
+        await other.append(run_id, [steered("k10")], epoch=None)
+        assert [e.seq for e in await other.events(run_id)] == [1, 2, 3, 4, 5, 6]
+
+    async def test_rows_of_a_run_stay_right_when_it_changes_otherwise_between_appends(
+        self, store: OpenStore
+    ) -> None:
+        run_id = await started(store, "r1")
+        epoch = await claim(store, run_id)
+        assert epoch is not None
+        await store.append(run_id, [begun()], epoch=epoch, expected_seq=2, status="running")
+        await store.presented(run_id, 3)
+        assert await store.undelivered() == []
+        await store.append(run_id, [done()], epoch=epoch, expected_seq=3, status="running")
+        assert await store.undelivered() == [run_id]
+        await store.release(run_id, epoch, seen=4)
+        assert await store.to_wake() == []
+        await store.append(run_id, [steered("k9")], epoch=None)
+        assert await store.to_wake() == [run_id]
+        again = await claim(store, run_id)
+        assert again == epoch + 1
+        with pytest.raises(Fenced):
+            await store.append(run_id, [begun()], epoch=epoch)
+        await store.append(run_id, [begun()], epoch=again, expected_seq=5)
+        await store.rebuild_views()
+        await store.append(run_id, [done()], epoch=again, expected_seq=6)
+        assert await store.heads([run_id]) == {run_id: 7}
+
+    async def test_a_status_that_comes_back_is_written_again(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        statuses: tuple[RunStatus, ...] = ("running", "waiting", "running", "paused", "running")
+        for status in statuses:
+            await store.append(run_id, [begun()], epoch=None, status=status)
+            row = await store.run(run_id)
+            assert row is not None
+            assert row.status == status
 
     async def test_number_too_large_for_the_database_is_refused_alone(self, store: OpenStore) -> None:
         from tests.contract.store_harness import answered
@@ -245,7 +343,7 @@ class TestAppending:
         rng = random.Random(seed)
         stores = [await opener(), await opener()]
         run_id = await started(stores[0], f"r{seed}-{writers}-{rng.getrandbits(64)}")
-        epoch = await stores[0].claim(run_id)
+        epoch = await claim(stores[0], run_id)
         truth: dict[int, str] = {}
 
         async def write(name: int) -> None:
@@ -321,35 +419,67 @@ class TestLargeFields:
 class TestOwnership:
     async def test_claim_raises_the_epoch_and_fences_the_one_before(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
-        first = await store.claim(run_id)
-        second = await store.claim(run_id)
+        first = await claim(store, run_id)
+        second = await claim(store, run_id)
         assert first is not None
         assert second == first + 1
         with pytest.raises(Fenced):
             await store.append(run_id, [begun()], epoch=first, expected_seq=2)
         await store.append(run_id, [begun()], epoch=second, expected_seq=2)
 
+    async def test_claim_brings_the_log_and_the_place_in_the_conversation(self, store: OpenStore) -> None:
+        await started(store, "r1", "c1")
+        await store.append(RunId("r1"), [ended()], epoch=None)
+        run_id = await started(store, "r2", "c1", text="x" * 30_000)  # large: its text lies in the blobs
+        short = await store.claim(run_id)
+        assert short is not None
+        assert (short.epoch, short.position) == (1, 2)
+        assert list(short.events) == await store.events(run_id)
+        await store.append(run_id, [begun(), done(), begun(visit=2), done(visit=2)], epoch=1, expected_seq=2)
+        long = await store.claim(run_id)
+        assert long is not None
+        assert list(long.events) == await store.events(run_id)
+        assert len(long.events) == 6
+
+    async def test_many_claims_at_once_raise_the_epoch_each_and_the_last_one_counts(
+        self, store: OpenStore
+    ) -> None:
+        one, two = await started(store, "r1"), await started(store, "r2")
+        epochs = await asyncio.gather(claim(store, one), claim(store, one), claim(store, two))
+        assert epochs == [1, 2, 1]
+        with pytest.raises(Fenced):
+            await store.append(one, [begun()], epoch=1)
+        await store.append(one, [begun()], epoch=2)
+
+    async def test_a_claim_of_nobody_fails_alone(self, store: OpenStore) -> None:
+        run_id = await started(store, "r1")
+        results = await asyncio.gather(
+            claim(store, RunId("nobody")), claim(store, run_id), return_exceptions=True
+        )
+        assert isinstance(results[0], NotFound)
+        assert results[1] == 1
+
     async def test_living_owner_keeps_its_run_until_it_releases(self, opener: Opener) -> None:
         mine, other = await opener(), await opener()
         run_id = await started(mine, "r1")
-        epoch = await mine.claim(run_id)
+        epoch = await claim(mine, run_id)
         assert epoch is not None
-        assert await other.claim(run_id) is None
+        assert await claim(other, run_id) is None
         assert await other.to_wake() == []
         await other.append(run_id, [steered()], epoch=None)  # facts from outside need no claim
         assert await other.to_wake() == []  # its owner notices
         await mine.release(run_id, epoch)
         assert await other.to_wake() == [run_id]
-        assert await other.claim(run_id) == epoch + 1
-        assert await mine.claim(run_id) is None
+        assert await claim(other, run_id) == epoch + 1
+        assert await claim(mine, run_id) is None
 
     async def test_owner_that_is_gone_is_followed_at_once(self, opener: Opener) -> None:
         mine, other = await opener(), await opener()
         run_id = await started(mine, "r1")
-        epoch = await mine.claim(run_id)
+        epoch = await claim(mine, run_id)
         await mine.close()
         assert await other.to_wake() == [run_id]
-        taken = await other.claim(run_id)
+        taken = await claim(other, run_id)
         assert taken is not None
         with pytest.raises(Fenced):
             await other.append(run_id, [begun()], epoch=epoch)
@@ -357,27 +487,27 @@ class TestOwnership:
     async def test_late_release_of_an_earlier_epoch_releases_nothing(self, opener: Opener) -> None:
         mine, other = await opener(), await opener()
         run_id = await started(mine, "r1")
-        first = await mine.claim(run_id)
+        first = await claim(mine, run_id)
         assert first is not None
-        await mine.claim(run_id)
+        await claim(mine, run_id)
         await mine.release(run_id, first, seen=99)
-        assert await other.claim(run_id) is None
+        assert await claim(other, run_id) is None
 
     async def test_only_one_of_many_claims_wins(self, opener: Opener) -> None:
         stores = [await opener() for _ in range(4)]
         run_id = await started(stores[0], "r1")
-        epochs = await asyncio.gather(*(s.claim(run_id) for s in stores))
+        epochs = await asyncio.gather(*(claim(s, run_id) for s in stores))
         assert len([e for e in epochs if e is not None]) == 1
 
     async def test_ended_run_cannot_be_claimed(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
         await store.append(run_id, [ended()], epoch=None)
-        assert await store.claim(run_id) is None
+        assert await claim(store, run_id) is None
 
     async def test_queued_run_can_be_claimed_to_be_stopped(self, store: OpenStore) -> None:
         await started(store, "r1", "c1")
         queued = await started(store, "r2", "c1")
-        epoch = await store.claim(queued)
+        epoch = await claim(store, queued)
         await store.append(
             queued, [RunEnded(status="stopped")], epoch=epoch, expected_seq=1, status="stopped"
         )
@@ -389,7 +519,7 @@ class TestWaking:
 
     async def parked(self, store: OpenStore, name: str = "r1") -> RunId:
         run_id = await started(store, name)
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
         await store.release(run_id, epoch, seen=3)
@@ -398,7 +528,7 @@ class TestWaking:
     async def test_new_run_is_woken_until_somebody_parks_it(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
         assert await store.to_wake() == [run_id]
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
         await store.release(run_id, epoch, seen=3)
@@ -409,7 +539,7 @@ class TestWaking:
         run_id = await self.parked(mine)
         await other.append(run_id, [decided(run_id)], epoch=None)
         assert await mine.to_wake() == await other.to_wake() == [run_id]
-        epoch = await mine.claim(run_id)
+        epoch = await claim(mine, run_id)
         assert epoch is not None
         assert await mine.to_wake() == [run_id]  # the claim alone has done nothing
         await mine.append(run_id, [steered()], epoch=epoch, expected_seq=4, status="waiting")
@@ -418,7 +548,7 @@ class TestWaking:
 
     async def test_decision_between_the_last_look_and_the_release_is_not_lost(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
         await store.append(run_id, [decided(run_id)], epoch=None)  # the owner does not look again
@@ -429,7 +559,7 @@ class TestWaking:
         self, store: OpenStore
     ) -> None:
         run_id = await started(store, "r1")
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
         await store.append(run_id, [decided(run_id)], epoch=None)
@@ -442,14 +572,14 @@ class TestWaking:
         mine, other = await opener(), await opener()
         run_id = await self.parked(mine)
         await mine.append(run_id, [decided(run_id)], epoch=None)
-        assert await mine.claim(run_id) is not None
+        assert await claim(mine, run_id) is not None
         await mine.close()  # what the kernel does to the owner's lock at SIGKILL
         assert await other.to_wake() == [run_id]
 
     async def test_release_after_a_failure_wakes_again(self, store: OpenStore) -> None:
         run_id = await self.parked(store)
         await store.append(run_id, [decided(run_id)], epoch=None)
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.release(run_id, epoch)  # cancelled: nothing is known to be seen
         assert await store.to_wake() == [run_id]
@@ -458,7 +588,7 @@ class TestWaking:
         run_id = await self.parked(store)
         await store.append(run_id, [steered()], epoch=None)
         assert await store.to_wake() == [run_id]
-        epoch = await store.claim(run_id)
+        epoch = await claim(store, run_id)
         assert epoch is not None
         await store.release(run_id, epoch, seen=4)
         assert await store.to_wake() == []
@@ -486,6 +616,23 @@ class TestUnknownEvents:
             await store.events(one)
         assert [e.seq for e in await store.events(one, after=3)] == [4]
         assert len(await store.events(two)) == 2
+
+    @pytest.mark.parametrize("later", [0, 5], ids=["short log", "long log"])
+    async def test_a_run_that_cannot_be_read_is_left_to_a_newer_program(
+        self, opener: Opener, later: int
+    ) -> None:
+        class FromTheFuture(StepEnded):
+            v: int = 2  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+        old, new = await opener(), await opener()
+        run_id = await started(old, "r1")
+        future = FromTheFuture(node="n", visit=1, attempt=1, output={})
+        await old.append(run_id, [future, *[begun()] * later], epoch=None)
+        with pytest.raises(UnknownEvent):
+            await old.claim(run_id)
+        assert await new.to_wake() == [run_id]
+        with pytest.raises(UnknownEvent):  # it gets hold of the run: nobody keeps it
+            await new.claim(run_id)
 
     async def test_closed_store_says_so(self, opener: Opener) -> None:
         store = await opener()

@@ -18,14 +18,14 @@ from orchestrator.events import RunId
 from orchestrator.infra.sqlite_migrations import Migration, migrate, shipped
 from orchestrator.infra.sqlite_store import SqliteStore
 from orchestrator.ports import RunRow
-from tests.contract.store_harness import begun, created, done, started
+from tests.contract.store_harness import begun, claim, created, done, started
 
 STORM = """
 import asyncio, sys
 from pathlib import Path
 from orchestrator.events import RunId
 from orchestrator.infra.sqlite_store import SqliteStore
-from tests.contract.store_harness import created, begun, done, ended
+from tests.contract.store_harness import claim, created, begun, done, ended
 
 async def main(folder: Path, name: str) -> None:
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
@@ -43,7 +43,7 @@ async def main(folder: Path, name: str) -> None:
                 await store.accept(run_id, created(f"key-{run_id}", f"{name}-{number}"))
                 say("accepted", run_id)
             for run_id in ids:
-                epoch, seq = await store.claim(run_id), 2
+                epoch, seq = await claim(store, run_id), 2
                 for step in range(1, 6):
                     facts = [begun(visit=step), done(visit=step, output={"text": "x" * 30_000 * (step == 3)})]
                     await store.append(run_id, facts, epoch=epoch, expected_seq=seq, status="running")
@@ -165,7 +165,7 @@ class TestKills:
             theirs = [row.id for row in running if row.id != mine]
             assert theirs
             assert set(theirs) <= set(await store.to_wake())
-            assert await store.claim(theirs[0]) is not None
+            assert await claim(store, theirs[0]) is not None
             for line in said:
                 assert await store.run(RunId(line.split()[1])) is not None
         finally:
@@ -275,7 +275,7 @@ class TestOpening:
 
 class TestMigrations:
     def test_migration_that_breaks_half_way_starts_anew(self, tmp_path: Path) -> None:
-        first = shipped()
+        first = shipped()[:1]
         path = tmp_path / "quartet.db"
         second = Migration(2, "0002_second.sql", "CREATE TABLE extra (a);\nCREATE TABLE extra (a);\n")
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:

@@ -10,7 +10,17 @@ import pytest
 
 from orchestrator.engine.state import fold
 from orchestrator.errors import Refused
-from orchestrator.events import ApprovalId, Problem, RunEnded, RunEvent, RunId, RunStatus, Usage
+from orchestrator.events import (
+    WITHDRAWN,
+    ApprovalId,
+    Problem,
+    RunEnded,
+    RunEvent,
+    RunId,
+    RunStatus,
+    Usage,
+    Who,
+)
 from orchestrator.ports import Delivery, Due, RunRow
 from tests.contract.store_harness import (
     LATER,
@@ -18,6 +28,7 @@ from tests.contract.store_harness import (
     answered,
     asked,
     begun,
+    claim,
     created,
     done,
     ended,
@@ -65,6 +76,28 @@ class TestRuns:
         assert [r.id for r in await all_runs(store, conversation_id="c1")] == ["r3", "r1"]
         assert [r.id for r in await all_runs(store, conversation_id="c2", status="queued")] == ["r2"]
 
+    async def test_runs_of_a_person(self, store: OpenStore) -> None:
+        for i in range(6):
+            who = Who(key="web:bob" if i % 3 else "web:ada", name="x")
+            made = created(f"k{i}", f"c{i % 2}")
+            turn = made.turn.model_copy(update={"who": who})
+            await store.accept(RunId(f"r{i}"), made.model_copy(update={"turn": turn}))
+        assert [r.id for r in await all_runs(store, who="web:bob")] == ["r5", "r4", "r2", "r1"]
+        assert [r.id for r in await all_runs(store, who="web:ada", conversation_id="c1")] == ["r3"]
+        assert await all_runs(store, who="web:b%") == []
+
+    async def test_channels_of_a_workspace_are_the_latest_first_without_direct_messages(
+        self, store: OpenStore
+    ) -> None:
+        keys = ["T1:C1:1", "T1:C2:1", "T10:C9:1", "T1:C1:2:3", "T1:D1:", "T1:D1:5", "T2:C1:1", "T1:C2:0"]
+        for i, key in enumerate(keys):
+            await started(store, f"r{i}", f"slack:{key}")
+        await started(store, "w", "web:T1:C1:1")
+        assert await store.channels("slack:T1") == ["slack:T1:C2", "slack:T1:C1"]
+        assert await store.channels("slack:T1", limit=1) == ["slack:T1:C2"]
+        assert await store.channels("slack:T2") == ["slack:T2:C1"]
+        assert await store.channels("slack:T") == []
+
     @pytest.mark.parametrize("cursor", ["", "x", "-1", "1; DROP TABLE runs", "9" * 30, "१२"])
     async def test_foreign_cursor_is_refused(self, store: OpenStore, cursor: str) -> None:
         with pytest.raises(Refused, match="next"):
@@ -92,6 +125,14 @@ class TestRuns:
         assert by_model["openai:gpt-4"].cost_usd is None
         assert await store.usage_since(LATER) == {}
 
+    async def test_usage_of_one_workspace_leaves_out_all_others(self, store: OpenStore) -> None:
+        for run_id, workspace in (("r1", "slack:T1"), ("r2", "slack:T10")):
+            await started(store, run_id, conversation=f"{workspace}:C1:1.1")
+            await store.append(RunId(run_id), [answered(cost=0.5)], epoch=None)
+        assert (await store.usage_since(EARLIER))["openai:gpt-5"].calls == 2
+        assert (await store.usage_since(EARLIER, workspace="slack:T1"))["openai:gpt-5"].calls == 1
+        assert await store.usage_since(EARLIER, workspace="slack:T") == {}
+
 
 class TestApprovals:
     async def test_question_waits_until_it_is_resolved(self, store: OpenStore) -> None:
@@ -107,6 +148,17 @@ class TestApprovals:
         assert found is not None
         assert found.resolved == resolved(run_id)
         assert await store.approval(ApprovalId("nothing")) is None
+
+    async def test_questions_of_one_workspace(self, store: OpenStore) -> None:
+        for i, team in enumerate(("T1", "T10", "T1", "T2")):
+            run_id = await started(store, f"r{i}", f"slack:{team}:C1:{i}")
+            await store.append(run_id, [asked(run_id)], epoch=None)
+        first = await store.waiting(workspace="slack:T1", limit=1)
+        assert [r.run_id for r in first.items] == ["r0"]
+        second = await store.waiting(workspace="slack:T1", limit=1, cursor=first.next)
+        assert [r.run_id for r in second.items] == ["r2"]
+        assert second.next is None
+        assert len((await store.waiting()).items) == 4
 
     async def test_end_of_a_run_ends_its_questions_and_timers(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
@@ -126,7 +178,7 @@ class TestApprovals:
     async def test_ten_thousand_waiting_are_listed_at_once(self, store: OpenStore) -> None:
         async def ask(i: int) -> None:
             run_id = await started(store, f"r{i}")
-            epoch = await store.claim(run_id)
+            epoch = await claim(store, run_id)
             assert epoch is not None
             await store.append(run_id, [asked(run_id)], epoch=epoch, expected_seq=2, status="waiting")
             await store.release(run_id, epoch, seen=3)
@@ -159,7 +211,7 @@ class TestTimers:
     async def test_run_at_rest_is_woken_when_its_time_has_come(self, store: OpenStore) -> None:
         run_id, other = await started(store, "r1"), await started(store, "r2")
         for each, at in ((run_id, EARLIER), (other, LATER)):
-            epoch = await store.claim(each)
+            epoch = await claim(store, each)
             assert epoch is not None
             await store.append(each, [asked(each, at)], epoch=epoch, expected_seq=2, status="waiting")
             await store.release(each, epoch, seen=3)
@@ -194,6 +246,14 @@ class TestExchanges:
         assert await store.exchanges("c1", before=1, limit=9) == []
         assert await store.exchanges("c2", before=9, limit=9) == []
         assert [line.text for line in await store.exchanges("c1", before=6, limit=1)] == ["turn 5"]
+
+    async def test_what_was_withdrawn_is_not_read_again(self, store: OpenStore) -> None:
+        await started(store, "r1", "c1", text="first")
+        await started(store, "r2", "c1", text="a secret")
+        gone = RunEnded(status="stopped", reason=f"stopped by Ada: {WITHDRAWN}")
+        await store.append(RunId("r2"), [gone], epoch=None)
+        lines = await store.exchanges("c1", before=3, limit=9)
+        assert [line.text for line in lines] == ["first"]
 
     async def test_long_turns_and_answers_come_whole(self, store: OpenStore) -> None:
         run_id = await started(store, "r1", "c1", text="q" * 50_000)
@@ -235,6 +295,12 @@ class TestDeliveries:
         await store.change_settings("web:local:a", {"gone": None, "n": 2, "never": None})
         assert await store.settings("web:local:a") == {"workflow": "quartet", "tools": ["x"], "n": 2}
         assert await store.settings("web:local:b") == {}
+        await store.change_settings("web:local2:a", {"n": 3})
+        await store.change_settings("web:local:c", {"n": 4})
+        assert await store.settings_in("web:local") == {
+            "web:local:a": {"workflow": "quartet", "tools": ["x"], "n": 2},
+            "web:local:c": {"n": 4},
+        }
 
 
 class TestRebuilding:
@@ -242,7 +308,7 @@ class TestRebuilding:
         for i in range(6):
             await started(store, f"r{i}", f"c{i % 2}", text="t" * (300 + 20_000 * (i == 3)))
         r0, r1, r2, r3 = (RunId(f"r{i}") for i in range(4))
-        epoch = await store.claim(r0)
+        epoch = await claim(store, r0)
         assert epoch is not None
         await store.append(
             r0, [begun("planner"), done("planner")], epoch=epoch, expected_seq=2, status="running"

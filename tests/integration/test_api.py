@@ -20,7 +20,7 @@ from adapters.contract import Person
 from bot.api.core import Component
 from bot.api.views import ChatResponse
 from orchestrator.errors import ModelRefused
-from orchestrator.events import Json, TurnRecord
+from orchestrator.events import Json, RunId, TurnRecord, Who
 from orchestrator.ports import StepInput, StepSink
 from tests.house import ADA, BRIEF, GOOD, PLAN
 from tests.integration.api_harness import ASK, Api, api, sse, turn
@@ -235,6 +235,20 @@ async def test_a_wait_limit_gives_202_and_the_run_goes_on(tmp_path: Path) -> Non
         gate.let_go.set()
         view = await until_status(a, response.json()["run_id"], "completed")
     assert response.headers["location"] == f"/v1/runs/{view['id']}"
+
+
+async def test_run_shows_what_people_think_of_its_answer(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        a.agents.say_all_good()
+        run_id = (await a.client.post("/v1/chat", json=turn())).json()["run_id"]
+        assert (await a.client.get(f"/v1/runs/{run_id}")).json()["feedback"] == []
+        bob = Who(key="slack:U1", name="Bob")
+        await a.house.service.feedback(RunId(run_id), who=bob, good=False, comment="too long")
+        shown = (await a.client.get(f"/v1/runs/{run_id}")).json()
+        listed = (await a.client.get("/v1/runs")).json()["items"]
+    assert shown["feedback"] == [{"who": "Bob", "good": False, "comment": "too long"}]
+    assert shown["status"] == "completed"
+    assert [r["id"] for r in listed] == [run_id]
 
 
 async def test_who_hangs_up_leaves_the_run_going(tmp_path: Path) -> None:

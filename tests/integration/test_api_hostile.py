@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -313,7 +314,7 @@ HOSTS: list[tuple[str, int]] = [
     ("[::1]:8080", 200),
     ("quartet:8080", 200),
     ("host.docker.internal", 200),
-    ("bot.example.org", 200),
+    ("bot.example.org", 403),
     ("evil.example", 421),
     ("127.0.0.1.nip.io", 421),
     ("localhost.evil.example", 421),
@@ -325,6 +326,81 @@ async def test_without_a_key_public_names_are_not_answered(tmp_path: Path) -> No
         for host, status in HOSTS:
             response = await a.client.get("/v1/runs", headers={"Host": host})
             assert response.status_code == status, host
+
+
+FROM_OUTSIDE: list[dict[str, str]] = [
+    {"Host": "bot.example.org"},
+    {"Host": "BOT.example.org.:443"},
+    {"X-Forwarded-For": "203.0.113.7"},
+    {"X-Forwarded-Host": "bot.example.org"},
+    {"X-Forwarded-Proto": "https"},
+    {"Forwarded": "for=203.0.113.7"},
+    {"X-Real-IP": "203.0.113.7"},
+]
+
+
+@pytest.mark.parametrize("any_peer", [False, True])
+async def test_without_a_key_only_slack_and_health_are_answered_from_outside(
+    tmp_path: Path, *, any_peer: bool
+) -> None:
+    access = Access(base_url="https://bot.example.org", any_peer=any_peer)
+    routes = [Route("/slack/events", _page, methods=["POST"]), Route("/", _page)]
+    async with api(tmp_path, access, adapter_routes=routes) as a:
+        for headers in FROM_OUTSIDE:
+            for method, path in (
+                ("GET", "/"),
+                ("GET", "/v1/runs"),
+                ("GET", "/docs"),
+                ("POST", "/v1/approvals/a"),
+            ):
+                answer = await a.client.request(method, path, headers=headers)
+                assert answer.status_code == 403, (path, headers)
+                assert "set API_KEY" in answer.json()["detail"]
+            assert (await a.client.post("/slack/events", headers=headers, content=b"x")).status_code == 200
+            assert (await a.client.get("/slack/../v1/runs", headers=headers)).status_code in (403, 404)
+            assert (await a.client.get("/health", headers=headers)).status_code == 200
+        assert (await a.client.get("/")).status_code == 200  # on this machine as ever
+
+
+async def test_with_a_key_calls_from_outside_are_answered(tmp_path: Path) -> None:
+    access = Access(base_url="https://bot.example.org", api_key="k")
+    async with api(tmp_path, access) as a:
+        for headers in FROM_OUTSIDE:
+            answer = await a.client.get("/v1/runs", headers={**headers, "X-API-Key": "k"})
+            assert answer.status_code == 200, headers
+
+
+@pytest.mark.parametrize(("any_peer", "status"), [(False, 403), (True, 200)])
+async def test_without_a_key_other_machines_call_only_where_that_was_allowed(
+    tmp_path: Path, *, any_peer: bool, status: int
+) -> None:
+    async with api(tmp_path, Access(any_peer=any_peer)) as a:
+        for peer in ("192.0.2.1", "2001:db8::1"):
+            transport = httpx2.ASGITransport(app=a.app, client=(peer, 1))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
+                assert (await other.get("/v1/runs")).status_code == status
+        transport = httpx2.ASGITransport(app=a.app, client=("::ffff:127.0.0.1", 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as own:
+            assert (await own.get("/v1/runs")).status_code == 200
+
+
+async def test_while_it_starts_pages_and_slack_are_told_so(tmp_path: Path) -> None:
+    async with api(tmp_path, starting=True) as a:
+        for method, path in (("GET", "/"), ("POST", "/slack/events"), ("GET", "/slack/install")):
+            answer = await a.client.request(method, path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_too_much_for_slacks_address_is_answered_whether_or_not_its_length_is_said(
+    tmp_path: Path,
+) -> None:
+    async def pieces() -> AsyncGenerator[bytes]:
+        for _ in range(30):
+            yield b"x" * 100_000
+
+    async with api(tmp_path, adapter_routes=[Route("/slack/events", _page, methods=["POST"])]) as a:
+        assert (await a.client.post("/slack/events", content=b"x" * 3_000_000)).status_code == 413
+        assert (await a.client.post("/slack/events", content=pieces())).status_code == 413
 
 
 async def test_with_a_key_any_name_is_answered(tmp_path: Path) -> None:

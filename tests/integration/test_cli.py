@@ -23,9 +23,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 40  # for one command; they take about three seconds on a free machine
 QUESTION = "How do approvals work?"
-COMMANDS = ("up", "ask", "check", "runs", "workflows", "agents")
+COMMANDS = ("up", "ask", "check", "runs", "workflows", "manifest", "agents")
 SUBCOMMANDS = ("runs list", "runs show", "runs stop", "runs pause", "runs resume",
-               "workflows list", "workflows show", "workflows check")  # fmt: skip
+               "workflows list", "workflows show", "workflows check", "manifest slack")  # fmt: skip
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -92,7 +92,7 @@ def test_help_is_quick_since_nothing_heavy_is_imported(quartet: Quartet) -> None
         assert heavy not in loaded
 
 
-@pytest.mark.parametrize("name", ["manifest", "audit", "worker"])
+@pytest.mark.parametrize("name", ["audit", "worker"])
 def test_what_is_not_in_this_version_is_absent(quartet: Quartet, name: str) -> None:
     done = quartet.run(name)
     assert done.returncode == 2
@@ -114,6 +114,9 @@ def test_what_is_not_in_this_version_is_absent(quartet: Quartet, name: str) -> N
         (("ask", "   "), "nothing to ask"),
         (("up", "--port", "99999"), "--port"),
         (("runs", "list", "--status", "bad"), "--status"),
+        (("manifest", "slack", "--http"), "give it: --base-url https://"),
+        (("manifest", "slack", "--base-url", "http://127.0.0.1"), "Slack takes https addresses alone"),
+        (("manifest", "teams"), "teams"),
     ],
 )
 def test_wrong_use_exits_2_and_names_the_remedy(quartet: Quartet, args: Sequence[str], words: str) -> None:
@@ -132,6 +135,7 @@ def test_wrong_use_exits_2_and_names_the_remedy(quartet: Quartet, args: Sequence
         (("workflows", "check", "nowhere.yaml"), "nowhere.yaml"),
         (("--config", "nowhere.yaml", "agents"), "nowhere.yaml"),
         (("agents", "--config", "nowhere.yaml"), "nowhere.yaml"),
+        (("manifest", "discord"), "Discord is not in this version"),
     ],
 )
 def test_what_is_not_there_exits_1_in_one_line(quartet: Quartet, args: Sequence[str], words: str) -> None:
@@ -140,6 +144,20 @@ def test_what_is_not_there_exits_1_in_one_line(quartet: Quartet, args: Sequence[
     assert words in text
     assert len(text.strip().split("\n")) == 1
     assert done.returncode == 1
+
+
+def test_manifest_prints_json_for_the_address_that_is_set(quartet: Quartet) -> None:
+    done = quartet.run("manifest", "slack")
+    assert done.returncode == 0
+    given = json.loads(done.stdout)
+    assert given["settings"]["socket_mode_enabled"] is True
+    assert "redirect_urls" not in given["oauth_config"]
+    quartet.env["ORCHESTRATOR_BASE_URL"] = "https://bot.example.com"
+    given = json.loads(quartet.run("manifest", "slack", "--http").stdout)
+    assert given["settings"]["interactivity"]["request_url"] == "https://bot.example.com/slack/events"
+    assert given["oauth_config"]["redirect_urls"] == ["https://bot.example.com/slack/oauth_redirect"]
+    quartet.env["ORCHESTRATOR_BASE_URL"] = "http://127.0.0.1:8080"  # no address that Slack could reach
+    assert "redirect_urls" not in json.loads(quartet.run("manifest", "slack").stdout)["oauth_config"]
 
 
 def test_broken_settings_are_told_with_file_and_line(quartet: Quartet) -> None:
@@ -213,7 +231,9 @@ def test_unusual_context_is_noted_and_taken(quartet: Quartet) -> None:
 
 def test_help_speaks_of_what_there_is(quartet: Quartet) -> None:
     words = " ".join(quartet.run("--help").stdout.decode().split())
-    assert "chat platform" not in words + quartet.run("up", "--help").stdout.decode()
+    assert "Slack" in words
+    assert "Slack" in quartet.run("up", "--help").stdout.decode()
+    assert "Discord" not in words
     assert "01J8" not in quartet.run("runs", "--help").stdout.decode()
     asking = " ".join(quartet.run("ask", "--help").stdout.decode().split())
     assert "stdin.txt" in asking

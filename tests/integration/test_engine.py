@@ -345,6 +345,36 @@ async def test_a_decision_given_while_another_branch_works_is_not_lost(tmp_path:
     assert state.approvals[asked.approval_id].decision is not None
 
 
+async def test_lanes_that_end_in_the_same_moment_are_each_recorded_once(tmp_path: Path) -> None:
+    """Built by hand, as a parallel workflow would. The first to write goes alone, the next takes both."""
+    agents = {"one": "builder", "two": "planner", "three": "reviewer"}
+    graph = workflow(
+        nodes={name: {"kind": "agent", "agent": agent} for name, agent in agents.items()},
+        edges=[{"from": "one", "to": name, "when": "visits.one > 99"} for name in ("two", "three")],
+    )
+    gates = {name: Gate(GOOD[agent]) for name, agent in agents.items()}
+    async with house(tmp_path, {"small": graph}) as h:
+        for name, agent in agents.items():
+            h.agents.say(agent, gates[name])
+        run_id = await h.turn(workflow="small")
+        await gates["one"].entered.wait()
+        others = [events.StepStarted(node=name, visit=1, attempt=1) for name in ("two", "three")]
+        await h.store.append(run_id, others, epoch=None)
+        for gate in gates.values():
+            await gate.entered.wait()
+        for gate in gates.values():
+            gate.let_go.set()
+        state = await h.ended(run_id)
+        log = await h.store.events(run_id)
+        h.agents.check()
+    assert state.status == "completed"
+    assert {name: state.latest(name) for name in agents} == {n: GOOD[agent] for n, agent in agents.items()}
+    ends = {e.body.node: e.at for e in log if isinstance(e.body, events.StepEnded)}
+    assert len([e for e in log if isinstance(e.body, events.StepEnded)]) == 3
+    assert ends["one"] < ends["two"] == ends["three"] == log[-1].at
+    assert isinstance(log[-1].body, events.RunEnded)
+
+
 async def test_only_the_first_of_many_decisions_counts(tmp_path: Path) -> None:
     async with house(tmp_path, WORKFLOWS) as h:
         h.agents.say_all_good()

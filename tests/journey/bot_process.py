@@ -85,7 +85,7 @@ class Bot:
         assert self._process is not None
         assert self._process.poll() is None, f"the bot ended at its start:\n{self.log.read_text()}"
         try:
-            return httpx2.get(f"{self.url}/health", timeout=2).status_code == 200
+            return self.client.get("/health", timeout=2).status_code == 200
         except httpx2.TransportError:
             return False
 
@@ -96,6 +96,15 @@ class Bot:
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         return self._end(signal.SIGTERM)
+
+    def died(self) -> bool:
+        """Whether it was killed by somebody else, or by itself; it can be started again then."""
+        if self._process is None:
+            return True
+        if self._process.poll() is None:
+            return False
+        self._end(signal.SIGKILL)
+        return True
 
     def _end(self, by: signal.Signals) -> int:
         if self._process is None:

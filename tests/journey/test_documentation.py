@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Command, ConversationRef, Person
+from adapters.slack.manifest import NAME
+from adapters.slack.scopes import REASONS, bot_scopes
 from bot.app import open_core
 from config.load import load_settings
+from config.sources import VARIABLES
 from tests.journey.bot_process import ROOT
 
 PAGES = [
@@ -39,7 +42,7 @@ def shell_lines() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for page in PAGES:
         text = page.read_text()
-        blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.S | re.M)
+        blocks = re.findall(r"^ *```(?:sh|bash|console)\n(.*?)^ *```", text, re.S | re.M)
         lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
         lines += re.findall(r"`((?:\.venv/bin/)?quartet [^`\n]*)`", text)
         found += [(page.name, line.strip()) for line in lines if not line.lstrip().startswith("#")]
@@ -109,6 +112,32 @@ def test_every_quartet_command_in_the_pages_works(asked: tuple[Path, str]) -> No
         if controls:
             assert "ended" in done.stderr, (page, line, done.stderr)
     assert len(tried) >= 10
+
+
+def test_slacks_page_names_every_scope_with_its_reason_and_no_other() -> None:
+    page = (ROOT / "docs" / "slack.md").read_text()
+    table = dict(re.findall(r"^\| `([a-z_.]+:[a-z_.]+|commands)` \| (.+) \|$", page, re.M))
+    assert table == {scope: REASONS[scope] for scope in bot_scopes()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
+    text = page.read_text()
+    named = set(re.findall(r"\b(?:SLACK|QUARTET|ORCHESTRATOR|DISCORD)_[A-Z_]+\b", text))
+    named |= set(re.findall(r"^ *([A-Z][A-Z_]+)=", text, re.M))
+    assert named <= set(VARIABLES)
+
+
+def test_the_way_to_slack_begins_with_nothing_and_leaves_nothing_out() -> None:
+    section = (ROOT / "README.md").read_text().split("## Slack in five minutes")[1].split("\n## ")[0]
+    steps = [
+        "make install", "quartet manifest slack", "From a manifest", "Install App", "xoxb-",
+        "connections:write", "SLACK_BOT_TOKEN=", "SLACK_APP_TOKEN=", "quartet check --online", "make up",
+        "/invite @Quartet",
+    ]  # fmt: skip
+    found = [section.index(step) for step in steps]
+    assert found == sorted(found)
+    assert NAME == "Quartet"
 
 
 @pytest.mark.parametrize(("page", "line"), [(p, t) for p, t in shell_lines() if t.startswith("make ")])

@@ -169,7 +169,7 @@ async function sendMessage(form) {
 function showForm(html) {
   dialog.replaceChildren(element(html));
   if (!dialog.open) dialog.showModal();
-  (dialog.querySelector("[aria-invalid]") || dialog.querySelector("textarea, input:not([type=hidden])"))?.focus();
+  (dialog.querySelector("[aria-invalid]") || dialog.querySelector("textarea, select, input:not([type=hidden])"))?.focus();
 }
 
 document.addEventListener("submit", async (event) => {

@@ -126,6 +126,34 @@ async def test_edited_plan_changes_the_draft(agents: AgentRegistry) -> None:
     assert done == {"answer": True, "mine": True, "void": False}
 
 
+async def test_edited_goal_chooses_what_comes_first(agents: AgentRegistry) -> None:
+    as_asked, _ = await play(agents, "How do approvals work?")
+    expiry = "An approval waits for 24 hours."
+    assert expiry not in as_asked["builder"]["body"].split("## ")[1]
+    aimed, _ = await play(agents, "How do approvals work?", approved={"goal": "When approvals expire"})
+    assert expiry in aimed["builder"]["body"].split("## ")[1]
+    lost, _ = await play(agents, "How do approvals work?", approved={"goal": "Approvals for zebras"})
+    assert "The sources found say nothing about “zebras” of the goal." in lost["builder"]["body"]
+
+
+async def test_word_that_the_folder_has_is_not_said_to_be_missing(agents: AgentRegistry) -> None:
+    for question in ("Approvals and zebras in winter", "Explain approvals in three sentences"):
+        outputs, _ = await play(agents, question)
+        [gap] = outputs["researcher"]["gaps"]
+        assert gap.startswith("Nothing in the knowledge folder about")
+        assert "approvals" not in gap.casefold()
+
+
+async def test_message_that_is_asked_about_is_no_part_of_the_question(agents: AgentRegistry) -> None:
+    about = "\n\nAbout this message by bob: “Zebras wait for nobody in winter.”"
+    alone, _ = await play(agents, "How do I stop a run?")
+    quoted, _ = await play(agents, "How do I stop a run?" + about)
+    assert quoted["researcher"]["sources"] == alone["researcher"]["sources"]
+    assert quoted["researcher"]["gaps"] == []
+    bare, _ = await play(agents, "Explain this\n\nAbout this message by bob: “How do I stop a run?”")
+    assert bare["researcher"]["sources"][0]["url"] == "stop-pause-resume.md#stop-a-run"
+
+
 async def test_asking_for_changes_changes_the_plan(agents: AgentRegistry) -> None:
     brief = ResearchBrief(
         summary="",

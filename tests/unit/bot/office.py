@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from adapters.contract import Click, ConversationRef, FormInput, Person, Turn
+from bot.channel_forms import ChannelForms
 from bot.channel_settings import ChannelPolicy
+from bot.commands import Commands
 from bot.decisions import Decisions
 from bot.file_text import file_text
+from bot.home import Homes
+from bot.inbox import Inbox
 from bot.intake import Intake
 from bot.permissions import Permissions
 from orchestrator.bus import Bus
@@ -63,6 +67,19 @@ class Desk:
         self.service = Service(store, self.wakes, ScriptedAgents(), {"quartet": quartet()}, Bus(), "rules")
         self.intake = Intake(self.service, permissions, {"web": self.platform}, self._policy, file_text)
         self.decisions = Decisions(self.service, permissions)
+        defaults = ChannelPolicy()
+        self.commands = Commands(
+            self.service,
+            permissions,
+            self.intake.take,
+            defaults,
+            ("openai",),
+            SystemClock(),
+            tools=("web_search",),
+        )
+        forms = ChannelForms(self.service, permissions, self.commands, defaults)
+        homes = Homes(self.service, self.commands, defaults, "rules")
+        self.inbox = Inbox(self.intake, self.decisions, self.commands, forms, homes)
 
     async def _policy(self, conversation: ConversationRef) -> ChannelPolicy:
         return self.policy

@@ -45,9 +45,8 @@ class Call:
 class MemoryPlatform:
     """Implements `ChatAdapter`. `messages` is what people see."""
 
-    platform: Literal["web"] = "web"
-
-    def __init__(self, *, edit_interval_s: float = 0.0) -> None:
+    def __init__(self, *, edit_interval_s: float = 0.0, platform: Literal["web", "slack"] = "web") -> None:
+        self.platform: Literal["web", "slack"] = platform
         self.limits = Limits(text=4_000, buttons=5, button_label=75, edit_interval_s=edit_interval_s)
         self.messages: dict[str, Card] = {}
         self.places: dict[str, str] = {}  # message id → conversation key
@@ -55,8 +54,10 @@ class MemoryPlatform:
         self.troubles: defaultdict[str, deque[Trouble]] = defaultdict(deque)
         self.files: dict[str, bytes] = {}
         self.too_early: list[Call] = []  # calls that ignored a 429
-        self._closed_until: defaultdict[str, float] = defaultdict(float)
+        self._closed_until: defaultdict[tuple[str, bool], float] = defaultdict(float)
         self._changed = asyncio.Event()
+        self.trouble = ""
+        self.lines: list[tuple[str, str]] = []  # (conversation key, text) of every `busy`
 
     # ── for tests ────────────────────────────────────────────────────────────────────────────
 
@@ -131,7 +132,8 @@ class MemoryPlatform:
         pass
 
     async def busy(self, conversation: ConversationRef, text: str) -> None:
-        pass
+        self.lines.append((conversation.key, text))
+        self._changed.set()
 
     async def download(self, attachment: Attachment) -> bytes:
         if attachment.id not in self.files:
@@ -149,11 +151,12 @@ class MemoryPlatform:
         call = Call(kind, time.monotonic(), conversation.key, card, status)
         self.calls.append(call)
         self._changed.set()
-        if call.at < self._closed_until[conversation.key]:
+        progress = card.endswith(":status")  # a limit on progress is none on what people wait for
+        if call.at < self._closed_until[(conversation.key, progress)]:
             self.too_early.append(call)
         trouble = self.troubles[kind].popleft() if self.troubles[kind] else None
         if isinstance(trouble, RateLimited):
-            self._closed_until[conversation.key] = call.at + trouble.retry_after_s
+            self._closed_until[(conversation.key, progress)] = call.at + trouble.retry_after_s
         if isinstance(trouble, Exception):
             raise trouble
         if isinstance(trouble, Held) and trouble.when == "before":

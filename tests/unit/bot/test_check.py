@@ -59,7 +59,7 @@ def test_every_variable_is_shown_with_its_origin(folder: Path, monkeypatch: pyte
 
 def test_secrets_are_masked_wherever_they_stand(folder: Path) -> None:
     (folder / ".env").write_text(
-        f"SLACK_BOT_TOKEN={SECRET}\nAPI_KEY=short-secret\nDATABASE_URL=postgresql://u:{SECRET}@h/d\nX_KEY={SECRET}\n"
+        f"SLACK_BOT_TOKEN={SECRET}\nSLACK_SIGNING_SECRET={'a1' * 16}\nAPI_KEY=short-secret\nDATABASE_URL=postgresql://u:{SECRET}@h/d\nX_KEY={SECRET}\n"
     )
     (folder / "q.yaml").write_text(
         "providers: {lab: {base_url: 'http://127.0.0.1:1/v1', api_key_env: X_KEY}}\n"
@@ -79,6 +79,18 @@ def test_a_refused_secret_stays_secret(folder: Path) -> None:
     assert "✗ SLACK_APP_TOKEN (.env:1): is no such token, which begins with xapp-;" in result.output
 
 
+def test_tokens_in_the_wrong_place_stay_secret(folder: Path) -> None:
+    (folder / "q.yaml").write_text(
+        f"slack: {{bot_token: {SECRET}, {SECRET}: 1}}\nfoo: {'8f14e45fceea167a' * 2}\nxapp-{SECRET}: x\n"
+        f"chat: {{busy: {SECRET}}}\nagents: {{a: {{model: {SECRET}}}}}\n"
+    )
+    result = run("--config", "q.yaml")
+    assert result.exit_code == 1
+    assert "3333" not in result.output
+    assert "8f14" not in result.output
+    assert "tokens go into .env as SLACK_BOT_TOKEN" in result.output
+
+
 def test_broken_settings_are_shown_beside_the_good_ones(folder: Path) -> None:
     (folder / "q.yaml").write_text("port: 99999\nchat:\n  busy: quee\nprot: 1\n")
     result = run("--config", "q.yaml")
@@ -93,10 +105,11 @@ def test_broken_settings_are_shown_beside_the_good_ones(folder: Path) -> None:
 
 
 def test_what_is_not_used_is_never_called_fine() -> None:
-    rows, fine = check(survey(env={"SLACK_BOT_TOKEN": SECRET, "REDIS_URL": "redis://h"}, env_file=None))
+    discord = "aaaaaaaaaaaa.bbbbbb.cccccccccccc"
+    rows, fine = check(survey(env={"DISCORD_BOT_TOKEN": discord, "REDIS_URL": "redis://h"}, env_file=None))
     assert fine
     states = {row.name: row for row in rows}
-    assert states["SLACK_BOT_TOKEN"].state == "unused"
+    assert states["DISCORD_BOT_TOKEN"].state == "unused"
     assert "not used by this version" in states["REDIS_URL"].note
 
 
@@ -242,6 +255,77 @@ def test_online_tells_when_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> No
     result = run("--online")
     assert result.exit_code == 1
     assert "cannot be reached" in result.output
+
+
+# ── Slack ────────────────────────────────────────────────────────────────────────────────────
+
+INSTALLS = {
+    "SLACK_CLIENT_ID": "1234567.7654321",
+    "SLACK_CLIENT_SECRET": "f" * 32,
+    "SLACK_SIGNING_SECRET": "a1" * 16,
+    "ORCHESTRATOR_BASE_URL": "https://bot.example.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "off"),
+        ({"SLACK_BOT_TOKEN": SECRET, "SLACK_APP_TOKEN": "xapp-1-" + "a" * 20}, "Socket Mode, one workspace"),
+        (
+            {"SLACK_BOT_TOKEN": SECRET, "SLACK_SIGNING_SECRET": "a1" * 16},
+            "HTTP at http://127.0.0.1:8080/slack/events, one workspace",
+        ),
+        (
+            INSTALLS,
+            "HTTP at https://bot.example.com/slack/events, installs at https://bot.example.com/slack/install",
+        ),
+    ],
+)
+def test_how_slack_is_connected_is_said(env: dict[str, str], said: str) -> None:
+    rows, fine = check(survey(env=env, env_file=None))
+    assert fine
+    assert {row.name: row.value for row in rows}["slack"] == said
+
+
+def test_without_a_public_address_slack_has_to_reach_the_bot_by_other_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", SECRET)
+    monkeypatch.setenv("SLACK_SIGNING_SECRET", "a1" * 16)
+    result = run()
+    assert result.exit_code == 0
+    assert "! way from Slack: Slack must reach http://127.0.0.1:8080/slack/events" in result.output
+    assert "set ORCHESTRATOR_BASE_URL to the https address" in result.output
+    assert "All is well." not in result.output
+    monkeypatch.setenv("ORCHESTRATOR_BASE_URL", "https://bot.example.com")
+    assert "way from Slack" not in run().output
+
+
+def test_a_public_address_without_a_key_is_said_to_answer_slack_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_BASE_URL", "https://bot.example.com")
+    output = run().output
+    assert "API_KEY is not set, so https://bot.example.com answers only /slack/ and /health" in output
+    assert "All is well." not in output
+    monkeypatch.setenv("API_KEY", "k" * 32)
+    assert "All is well." in run().output
+    monkeypatch.delenv("API_KEY")
+    monkeypatch.setenv("ORCHESTRATOR_BASE_URL", "http://localhost:8080")
+    assert "All is well." in run().output
+
+
+def test_the_key_for_tokens_is_told_and_not_made_by_looking() -> None:
+    rows, fine = check(survey(env=INSTALLS, env_file=None))
+    (row,) = [row for row in rows if row.name == "secret key"]
+    assert (fine, row.value, row.note) == (True, "var/secret.key", "made at the first start")
+    assert not Path("var").exists()
+    Path("var").mkdir()
+    Path("var/secret.key").write_text("short\n")
+    rows, fine = check(survey(env=INSTALLS, env_file=None))
+    assert not fine
+    assert "holds no key" in {row.name: row.note for row in rows}["secret key"]
 
 
 # ── the same by other names ──────────────────────────────────────────────────────────────────

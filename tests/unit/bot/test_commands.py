@@ -376,7 +376,7 @@ async def test_usage_of_the_rules_engine_costs_nothing(desk: Desk) -> None:
     desk.house.agents.say("researcher", thinks)
     await desk.house.asked(await desk.house.turn(conversation=HERE.key, workflow="small"))
     text = await desk.text("usage")
-    assert "engine: rules: no cost: no model was asked" in text
+    assert "engine: rules: no cost, no model was asked" in text
     assert "price" not in text
 
 
@@ -406,6 +406,16 @@ async def test_on_the_page_a_setting_says_that_it_holds_for_all_of_it(desk: Desk
     elsewhere = (await desk.say("settings busy=steer", BOSS, slack)).text
     assert "Set for this channel: busy = steer" in elsewhere
     assert "expires_after_s" not in (await desk.say("settings nonsense=1", BOSS)).text
+
+
+async def test_a_bare_id_of_slack_is_a_person_and_a_bare_name_is_refused(desk: Desk) -> None:
+    slack = ConversationRef(platform="slack", workspace="T1", channel="C1", thread="1.2")
+    set_ = await desk.say("settings approvers=U4B22770004", BOSS, slack)
+    assert "approvers = slack:U4B22770004" in set_.text
+    refused = await desk.say("settings approvers=ada", BOSS, slack)
+    assert not refused.accepted
+    assert "approvers=@ada" in refused.text
+    assert (await desk.commands.policy(slack)).approvers == ("slack:U4B22770004",)
 
 
 async def test_a_wrong_setting_changes_nothing_and_a_stored_one_that_broke_is_shown(desk: Desk) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapters.contract import FormInput
+from adapters.contract import Feedback, FormInput
+from bot.api.views import run_detail
 from orchestrator.errors import StoreFailed
 from orchestrator.events import ApprovalResolved, Problem, RunEnded
 from tests.builders import NOW, plan, task
@@ -328,3 +329,92 @@ async def test_edited_plan_may_hold_any_text(tmp_path: Path) -> None:
         assert receipt.accepted
         state = await d.go(run_id)
         assert state.latest("planner") == plan(" ".join(evil.split()), task("x", evil), outline=[])
+
+
+# ── reactions ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_reaction_of_who_asked_stops_the_run_and_of_others_says_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path, admins=("web:bob",)) as d:
+        run_id, _ = await d.asked()
+        quiet = d.click("stop", run_id, BOB).model_copy(update={"quiet": True})
+        refused = await d.inbox.click(quiet)
+        assert (refused.accepted, refused.text) == (False, "")
+        assert (await d.state(run_id)).stop is None
+        taken = await d.inbox.click(quiet.model_copy(update={"person": ADA}))
+        assert taken.accepted
+        state = await d.go(run_id)
+        assert state.status == "stopped"
+        late = await d.inbox.click(quiet.model_copy(update={"person": ADA}))
+        assert (late.accepted, late.text) == (False, "")
+
+
+@pytest.mark.parametrize("action", ["edit", "changes", "settings", "explode"])
+async def test_reaction_never_opens_a_form_nor_says_a_word(tmp_path: Path, action: str) -> None:
+    async with desk(tmp_path) as d:
+        _, approval = await d.asked()
+        target = "web:local:general" if action == "settings" else approval
+        boss = ADA.model_copy(update={"is_admin": True})
+        receipt = await d.inbox.click(d.click(action, target, boss).model_copy(update={"quiet": True}))
+        assert (receipt.accepted, receipt.text, receipt.form) == (False, "", None)
+
+
+async def test_reaction_of_who_asked_does_not_decide_where_they_may_not(tmp_path: Path) -> None:
+    async with desk(tmp_path, approvers=("web:bob",)) as d:
+        run_id, approval = await d.asked()
+        for person in (ADA, BOB):  # Bob may, but he did not ask: his mark may mean anything
+            quiet = d.click("approve", approval, person).model_copy(update={"quiet": True})
+            receipt = await d.inbox.click(quiet)
+            assert (receipt.accepted, receipt.text) == (False, "")
+        (question,) = (await d.state(run_id)).approvals.values()
+        assert question.decision is None
+        assert question.late == ()
+
+
+# ── what people think of answers ─────────────────────────────────────────────────────────────
+
+
+def opinion(run_id: str, person: Any = ADA, *, good: bool = True, **more: Any) -> Feedback:
+    given = {"key": "o", "conversation": HERE, "person": person, "target": run_id, "good": good, "at": NOW}
+    return Feedback.model_validate(given | more)
+
+
+async def answered(d: Desk) -> str:
+    run_id, _ = await d.asked()
+    await d.go(run_id, RunEnded(status="completed", answer={"body": "Tea."}))
+    return run_id
+
+
+async def test_newest_word_of_each_person_counts_and_the_same_again_adds_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        run_id = await answered(d)
+        assert (await d.inbox.feedback(opinion(run_id))).text.startswith("Thank you")
+        assert (await d.inbox.feedback(opinion(run_id, EVE, good=False, comment=" too long "))).accepted
+        assert (await d.inbox.feedback(opinion(run_id, good=False))).accepted
+        before = (await d.state(run_id)).seq
+        assert (await d.inbox.feedback(opinion(run_id, good=False))).accepted
+        state = await d.state(run_id)
+        assert state.seq == before
+        said = {key: (f.good, f.comment) for key, f in state.feedback.items()}
+        assert said == {"web:ada": (False, ""), "web:eve": (False, "too long")}
+        assert state.status == "completed"
+        shown = run_detail(state).feedback
+        assert [(f.who, f.good, f.comment) for f in shown] == [("Ada", False, ""), ("Eve", False, "too long")]
+
+
+async def test_feedback_from_elsewhere_for_nothing_or_too_early_is_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        run_id = await answered(d)
+        there = HERE.model_copy(update={"thread": "c2"})
+        assert "another conversation" in (await d.inbox.feedback(opinion(run_id, conversation=there))).text
+        assert not (await d.inbox.feedback(opinion("r' OR 1=1"))).accepted
+        early, _ = await d.asked(key="t2")
+        assert "no answer yet" in (await d.inbox.feedback(opinion(early))).text
+        assert (await d.state(run_id)).feedback == {}
+
+
+async def test_long_comments_are_cut(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        run_id = await answered(d)
+        await d.inbox.feedback(opinion(run_id, comment="x" * 100_000))
+        assert len((await d.state(run_id)).feedback["web:ada"].comment) == 4_000

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from adapters.contract import Attachment, ThreadLine
+from adapters.contract import Attachment, Person, ThreadLine, Withdrawal
 from adapters.errors import AdapterError, PlatformDown, RateLimited
 from bot.intake import EARLIER, MAX_FILES, MAX_TEXT, check_text
+from bot.presenter import present
+from orchestrator.engine.state import RunState
 from orchestrator.errors import StoreFailed
-from orchestrator.events import RunEnded, RunId, StopRequested
-from tests.builders import NOW
-from tests.unit.bot.office import ADA, BOB, EVE, HERE, desk
+from orchestrator.events import WITHDRAWN, RunEnded, RunId, RunStarted, StopRequested
+from orchestrator.ports import RunRow
+from tests.builders import NOW, quartet
+from tests.unit.bot.office import ADA, BOB, EVE, HERE, Desk, desk
 
 
 def attachment(name: str = "notes.md", **more: object) -> Attachment:
@@ -213,6 +216,7 @@ async def test_steer_hands_the_message_to_the_run_once(tmp_path: Path) -> None:
             receipt = await d.intake.take(d.turn("shorter please", key="t2", person=BOB))
             assert receipt.accepted
             assert receipt.run_id == first.run_id
+            assert receipt.private or not receipt.text  # nobody else needs to read it
         assert [(s.text, s.who.key) for s in (await d.state(first.run_id)).steered] == [
             ("shorter please", "web:bob")
         ]
@@ -277,3 +281,83 @@ async def test_message_that_meets_a_run_just_ending_becomes_a_turn(
         assert receipt.accepted, receipt.text
         assert receipt.run_id != first.run_id
         assert (await d.state(receipt.run_id)).created.turn.text == "and milk?"
+
+
+# ── messages that are taken back ─────────────────────────────────────────────────────────────
+
+
+def deleted(turn_key: str, person: Person = ADA, **more: object) -> Withdrawal:
+    given = {"key": f"w{turn_key}", "turn_key": turn_key, "conversation": HERE, "person": person, "at": NOW}
+    return Withdrawal.model_validate(given | more)
+
+
+async def test_deleted_message_that_still_waited_never_starts(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        running, _ = await d.asked(key="t1")
+        queued = (await d.intake.take(d.turn("Secret, sorry", key="t2"))).run_id
+        receipt = await d.inbox.withdraw(deleted("t2"))
+        assert (receipt.accepted, receipt.text) == (True, "")
+        state = await d.go(queued)
+        assert (state.status, state.started_at) == ("stopped", None)
+        (card,) = present(quartet(), state, titles={}, doing={})
+        assert (card.kind, card.status) == ("status", WITHDRAWN)
+        assert (await d.state(running)).ended is None
+        later = (await d.intake.take(d.turn("And now?", key="t3"))).run_id
+        said = await d.store.exchanges(HERE.key, before=(await row(d, later)).position, limit=9)
+        assert [line.text for line in said if line.role == "person"] == ["Explain tea"]
+        again = await d.inbox.withdraw(deleted("t2"))
+        assert not again.accepted
+
+
+async def row(d: Desk, run_id: str) -> RunRow:
+    found = await d.store.run(RunId(run_id))
+    assert found is not None
+    return found
+
+
+async def test_only_who_wrote_a_message_takes_it_back_and_only_while_it_waits(tmp_path: Path) -> None:
+    async with desk(tmp_path, busy="queue") as d:
+        running, _ = await d.asked(key="t1")
+        queued = (await d.intake.take(d.turn("Next", key="t2"))).run_id
+        there = HERE.model_copy(update={"thread": "c2"})
+        for wrong in (
+            deleted("t2", BOB),
+            deleted("t2", conversation=there),
+            deleted("t1"),  # works already
+            deleted("unknown"),
+        ):
+            receipt = await d.inbox.withdraw(wrong)
+            assert (receipt.accepted, receipt.text) == (False, "")
+        assert (await d.state(running)).stop is None
+        assert (await d.state(queued)).stop is None
+
+
+async def test_message_that_was_handed_to_a_run_takes_nothing_back(tmp_path: Path) -> None:
+    async with desk(tmp_path, busy="steer") as d:
+        running, _ = await d.asked(key="t1")
+        assert (await d.intake.take(d.turn("shorter", key="t2"))).run_id == running
+        assert not (await d.inbox.withdraw(deleted("t2"))).accepted
+        assert (await d.state(running)).stop is None
+
+
+async def test_run_that_starts_while_it_is_taken_back_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path) as d:
+        await d.asked(key="t1")
+        queued = (await d.intake.take(d.turn("Next", key="t2"))).run_id
+        look = d.service.state
+        looks = 0
+
+        async def state_then_start(run_id: RunId) -> RunState:
+            nonlocal looks
+            found = await look(run_id)
+            looks += 1
+            if looks == 2:  # between the look and the stop
+                await d.store.append(run_id, [RunStarted()], epoch=None, status="running")
+            return found
+
+        monkeypatch.setattr(d.service, "state", state_then_start)
+        receipt = await d.inbox.withdraw(deleted("t2"))
+        assert not receipt.accepted
+        assert (await look(RunId(queued))).stop is None

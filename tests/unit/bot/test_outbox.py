@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.contract import Card, ConversationRef
 from adapters.errors import CardRefused, ConversationGone, NotAllowed, PlatformDown, RateLimited
 from bot import outbox as outbox_module
+from bot import progress as progress_module
+from bot.busy import Busy
 from bot.outbox import Outbox
 from bot.presenter import present
 from orchestrator.bus import Bus
@@ -41,12 +45,25 @@ class Office:
         self.store = store
         self.platform = platform
         self.bus = Bus()
-        self.outbox = Outbox(store, self.bus, {"web": platform}, definition, TITLES)
+        self.busy_every_s = 45.0
+        self.connected = True
+        self.outbox = self._built()
         self._task: asyncio.Task[None] | None = None
         self._written: dict[RunId, int] = {}
 
+    def _built(self) -> Outbox:
+        return Outbox(
+            self.store,
+            self.bus,
+            {self.platform.platform: self.platform},
+            definition,
+            TITLES,
+            connected=lambda _: self.connected,
+            busy=Busy(self.busy_every_s),
+        )
+
     def start(self) -> None:
-        self.outbox = Outbox(self.store, self.bus, {"web": self.platform}, definition, TITLES)
+        self.outbox = self._built()
         self._task = asyncio.create_task(self.outbox.run())
 
     async def kill(self) -> None:
@@ -99,7 +116,7 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, **platform: float) -> AsyncGenerator[Office]:
+async def office(folder: Path, **platform: Any) -> AsyncGenerator[Office]:
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
     built = Office(store, MemoryPlatform(**platform))
     built.start()
@@ -111,9 +128,11 @@ async def office(folder: Path, **platform: float) -> AsyncGenerator[Office]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    monkeypatch.setattr(outbox_module, "BACKOFF_S", (0.01, 0.02))
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    monkeypatch.setattr(progress_module, "BACKOFF_S", (0.01, 0.02))
     monkeypatch.setattr(outbox_module, "SWEEP_S", 0.05)
+    with capture_logs():  # painting a traceback takes longer than a test may
+        yield
 
 
 APPROVAL = "approval:r1-plan_approval-1"
@@ -147,7 +166,10 @@ async def test_run_is_shown_from_its_first_card_to_its_answer(tmp_path: Path) ->
         assert o.platform.made("find") == []
 
 
-async def test_everything_at_once_is_three_posts_and_no_edit(tmp_path: Path) -> None:
+async def test_everything_at_once_is_three_posts_and_no_edit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "SWEEP_S", 30.0)  # else it may see the run half written
     async with office(tmp_path) as o:
         await o.write(Play(run_id=R1).to_end())
         await o.settled()
@@ -411,6 +433,24 @@ async def test_other_conversations_do_not_wait(tmp_path: Path) -> None:
         await o.settled()
 
 
+async def test_answer_does_not_wait_for_the_edit_that_says_who_approved(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        play = Play(run_id=R1).to_approval()
+        await o.write(play, talk=FAR)
+        await o.settled()
+        gate = asyncio.Event()
+        o.platform.go_wrong("edit", Held(gate), Held(gate))  # there is no room for edits, or Slack is slow
+        await o.write(play.decide("approve"), talk=FAR)
+        await o.platform.until(lambda: len(o.platform.made("edit", "approval")) == 1)
+        await o.write(play.done("builder", draft()).done("reviewer", review()), talk=FAR)
+        await o.platform.until(lambda: "answer" in o.shown())
+        assert len(o.platform.made("edit", "approval")) == 1
+        gate.set()
+        await o.settled()
+        assert o.card("approval").status == "approved by Ada"
+        assert unordered(o) == sorted(WHOLE)
+
+
 # ── rate limits ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -513,7 +553,7 @@ async def test_waiting_runs_leave_nothing_in_memory(tmp_path: Path) -> None:
             await o.write(Play(run_id=run).to_approval(), run, talk=f"web:local:general:c{n}")
         for n in range(20):
             await o.settled(RunId(f"r{n}"))
-        memories = ("_states", "_shown", "_doing", "_conversations", "_edited", "_lanes")
+        memories = ("_states", "_shown", "_doing", "_conversations", "_progress", "_lanes")
         assert {name: len(vars(o.outbox)[name]) for name in memories} == dict.fromkeys(memories, 0)
 
 
@@ -535,3 +575,258 @@ async def test_automatic_run_is_two_cards(tmp_path: Path) -> None:
         await o.write(play)
         await o.settled()
         assert o.shown() == ["status", "answer"]
+
+
+# ── progress holds nothing up ────────────────────────────────────────────────────────────────
+
+FAR = "slack:T1:C1:17.1"
+
+
+def unordered(o: Office) -> list[str]:
+    return sorted(o.shown())
+
+
+async def test_first_sign_of_life_is_the_status_card(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        await o.write(Play(run_id=R1), talk=FAR)
+        await o.settled()
+        await o.write(asked(), talk=FAR)
+        await o.settled()
+        assert o.shown() == ["status", APPROVAL]
+
+
+async def test_what_people_wait_for_goes_before_a_status_card_that_waits_too(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        await o.kill()
+        await o.write(Play(run_id=R1).to_end(), talk=FAR)
+        o.start()
+        await o.settled()
+        assert o.shown() == [APPROVAL, "answer", "status"]
+        assert [c.kind for c in o.platform.calls] == ["post"] * 3
+
+
+@pytest.mark.parametrize("kind", ["post", "edit"])
+@pytest.mark.parametrize("platform", ["slack", "web"])
+@pytest.mark.parametrize(
+    "error", [RateLimited("slow down", retry_after_s=1.0), PlatformDown("502")], ids=["limit", "outage"]
+)
+async def test_status_card_that_is_refused_for_now_holds_nothing_up(
+    tmp_path: Path, kind: str, platform: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "BACKOFF_S", (2.0,))
+    async with office(tmp_path, platform=platform) as o:
+        play = Play(run_id=R1)
+        talk = FAR if platform == "slack" else TALK
+        if kind == "edit":
+            await o.write(play, talk=talk)
+            await o.settled()
+        o.platform.go_wrong(kind, error)
+        await o.write(play.steer("one"), talk=talk)
+        await o.platform.until(lambda: len(o.platform.made(kind, "status")) == 1)
+        refused = o.platform.made(kind, "status")[0].at
+        await o.write(play.to_end(), talk=talk)
+        await o.platform.until(lambda: "answer" in o.shown())
+        assert len(o.platform.made(kind, "status")) == 1
+        await o.settled()
+        assert unordered(o) == sorted(WHOLE)
+        assert o.card("status").status == "done"  # the newest version, not the one that was refused
+        again = o.platform.made(kind, "status")[1].at
+        assert again - refused >= 1.0
+        assert o.platform.too_early == []
+
+
+async def test_post_that_was_refused_for_now_is_not_looked_for(tmp_path: Path) -> None:
+    async with office(tmp_path) as o:
+        o.platform.go_wrong("post", *[RateLimited("slow", retry_after_s=0.02)] * 3, PlatformDown("502"))
+        await o.write(asked())
+        await o.settled()
+        assert unordered(o) == [APPROVAL, "status"]
+        assert o.platform.made("find") == []
+
+
+async def test_limit_on_an_answer_is_obeyed(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        await o.write(asked(), talk=FAR)
+        await o.settled()
+        o.platform.go_wrong("post", *[RateLimited("slow", retry_after_s=0.2)] * 2)
+        play = asked().decide("approve").done("builder", draft()).done("reviewer", review())
+        await o.write(play, talk=FAR)
+        for _ in range(10):  # news do not shorten the wait
+            o.bus.publish(News(R1, 0))
+            await asyncio.sleep(0.01)
+        await o.settled()
+        assert o.platform.too_early == []
+        assert len(o.platform.made("post", "answer")) == 3
+        assert unordered(o) == sorted(WHOLE)
+
+
+async def test_status_card_of_one_run_does_not_delay_another_runs_answer(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        gate = asyncio.Event()
+        o.platform.go_wrong("post", Held(gate))
+        await o.write(Play(run_id=R1), talk=FAR)
+        await o.platform.until(lambda: len(o.platform.made("post")) == 1)
+        second = Play(run_id=RunId("r2")).to_end()
+        await o.write(second, RunId("r2"), talk=FAR)
+        await o.platform.until(lambda: "answer" in o.shown(RunId("r2")))
+        gate.set()
+        await o.settled()
+        await o.settled(RunId("r2"))
+        assert len(o.platform.made("post")) == 4
+
+
+async def test_killed_while_a_status_card_is_posted_beside_an_answer_leaves_one_of_each(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        o.platform.go_wrong("post", Held(asyncio.Event(), "after"))
+        play = Play(run_id=R1)
+        await o.write(play, talk=FAR)
+        await o.platform.until(lambda: len(o.platform.messages) == 1)
+        await o.write(play.to_end(), talk=FAR)
+        await o.platform.until(lambda: "answer" in o.shown())
+        await o.restart()
+        await o.settled()
+        assert unordered(o) == sorted(WHOLE)
+        assert len(o.platform.made("find", "status")) == 1
+
+
+# ── outages ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["post", "edit"])
+async def test_refusal_of_a_platform_in_trouble_is_an_outage_and_not_a_refused_card(
+    tmp_path: Path, kind: str
+) -> None:
+    async with office(tmp_path) as o:
+        play = Play(run_id=R1)
+        if kind == "edit":
+            await o.write(play)
+            await o.settled()
+        o.platform.trouble = "SLACK_BOT_TOKEN is not valid any more; set a new one"
+        o.platform.go_wrong(kind, *[NotAllowed("invalid_auth")] * 8)
+        await o.write(play.to_end())
+        await o.platform.until(lambda: not o.platform.troubles[kind])
+        o.platform.trouble = ""
+        await o.settled()
+        assert unordered(o) == sorted(WHOLE)
+        assert o.card("status").status == "done"
+
+
+async def test_cards_of_a_platform_that_is_not_connected_wait_and_are_sent_when_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "BACKOFF_S", (30.0,))
+    async with office(tmp_path) as o:
+        o.connected = False
+        await o.write(asked())
+        await o.platform.until(lambda: True)
+        with suppress(TimeoutError):
+            await o.platform.until(lambda: bool(o.platform.calls), within_s=0.2)
+        assert o.platform.calls == []
+        o.connected = True
+        o.outbox.resume("web")
+        await o.platform.until(lambda: o.shown() == ["status", APPROVAL], within_s=2)
+        await o.settled()
+
+
+async def test_where_one_conversation_gets_through_the_others_wait_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = iter([30.0, 0.1])
+
+    def next_pause(_failures: int) -> float:
+        return next(pauses)
+
+    monkeypatch.setattr(outbox_module, "backoff", next_pause)
+    async with office(tmp_path, platform="slack") as o:
+        o.platform.go_wrong("post", *[PlatformDown("502")] * 2)
+        first, second = RunId("r1"), RunId("r2")
+        await o.write(Play(run_id=first).to_end(), first, talk="slack:T1:C1:1.1")
+        await o.platform.until(lambda: len(o.platform.troubles["post"]) == 1, within_s=2)
+        await o.write(Play(run_id=second).to_end(), second, talk="slack:T1:C1:2.2")
+        await o.platform.until(
+            lambda: all(any(c.id == f"{run}:answer" for c in o.platform.seen()) for run in (first, second)),
+            within_s=5,
+        )
+
+
+async def test_status_card_that_waits_for_an_outage_is_sent_when_the_platform_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "BACKOFF_S", (30.0,))
+    async with office(tmp_path, platform="slack") as o:
+        o.platform.go_wrong("post", PlatformDown("502"))
+        await o.write(Play(run_id=R1), talk=FAR)
+        await o.platform.until(lambda: len(o.platform.made("post")) == 1)
+        with suppress(TimeoutError):
+            await o.platform.until(lambda: len(o.platform.calls) > 1, within_s=0.2)
+        assert o.shown() == []
+        o.outbox.resume("slack")
+        await o.platform.until(lambda: o.shown() == ["status"], within_s=2)
+
+
+def test_tries_grow_rarer_up_to_a_minute_and_never_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for failures in range(1, 200):
+        pauses = {progress_module.backoff(failures) for _ in range(20)}
+        assert len(pauses) > 10
+        assert all(0.4 < p <= 60 for p in pauses)
+    assert min(progress_module.backoff(100) for _ in range(50)) >= 30
+
+
+# ── what goes on, in a line ──────────────────────────────────────────────────────────────────
+
+
+async def test_work_is_said_when_it_begins_and_taken_back_when_it_ends(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        play = Play(run_id=R1)
+        await o.write(play, talk=FAR)
+        await o.platform.until(lambda: bool(o.platform.lines))
+        assert o.platform.lines == [(FAR, "Researcher works")]
+        for n in range(20):
+            o.bus.publish(News(R1, 2, {"researcher": f"page {n}"}))
+        await o.write(play.done("researcher", brief()), talk=FAR)
+        await o.settled()
+        assert len(o.platform.lines) == 1  # it changed, but not 45 s have gone by
+        await o.write(play.done("planner", plan()), talk=FAR)
+        await o.platform.until(lambda: len(o.platform.lines) == 2)
+        assert o.platform.lines[-1] == (FAR, "")
+
+
+async def test_line_is_said_again_in_time_with_what_goes_on_then(tmp_path: Path) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        o.busy_every_s = 0.2
+        await o.restart()
+        await o.write(Play(run_id=R1), talk=FAR)
+        await o.platform.until(lambda: len(o.platform.lines) == 1)
+        o.bus.publish(News(R1, 2, {"researcher": "reads"}))
+        await o.platform.until(lambda: len(o.platform.lines) >= 3)
+        assert o.platform.lines[1:3] == [(FAR, "Researcher: reads")] * 2
+
+
+async def test_line_that_hangs_or_breaks_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, platform="slack") as o:
+        called = asyncio.Event()
+
+        async def hangs(conversation: ConversationRef, text: str) -> None:
+            called.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(o.platform, "busy", hangs)
+        await o.write(Play(run_id=R1).done("researcher", brief()), talk=FAR)
+        await called.wait()
+        await o.write(Play(run_id=R1).to_end(), talk=FAR)
+        await o.settled()
+        assert "answer" in o.shown()
+
+        async def breaks(conversation: ConversationRef, text: str) -> None:
+            raise RuntimeError("bug")
+
+        monkeypatch.setattr(o.platform, "busy", breaks)
+        second = RunId("r2")
+        await o.write(Play(run_id=second).to_end(), second, talk="slack:T1:C2:1")
+        await o.settled(second)
+        assert "answer" in o.shown(second)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import Person
+from adapters.contract import Person, Platform
 from bot import channel_settings
 from bot.channel_settings import ChannelPolicy, SettingError, effective, flaws, origins, parse_change, show
 from bot.permissions import Actor, Permissions, may_change, may_decide, may_start, may_stop
@@ -114,8 +114,8 @@ def test_only_so_many_answers_are_remembered_and_the_oldest_go() -> None:
 # ── settings ─────────────────────────────────────────────────────────────────────────────────
 
 
-def change(key: str, value: str) -> dict[str, Any]:
-    return parse_change(key, value, **KNOWN)
+def change(key: str, value: str, platform: Platform = "web") -> dict[str, Any]:
+    return parse_change(key, value, platform=platform, **KNOWN)
 
 
 CHANGES: list[tuple[str, str, str, Any]] = [
@@ -151,6 +151,56 @@ def test_a_change_holds_until_it_is_reset(key: str, value: str, field: str, expe
     assert show(field, effective(defaults, stored))
 
 
+MEMBERS: list[tuple[Platform, str, list[str]]] = [
+    ("slack", "U4B22770004", ["slack:U4B22770004"]),
+    ("slack", "W012ABCDE, U1", ["slack:W012ABCDE", "slack:U1"]),
+    ("slack", "UABCDEFGH", ["slack:UABCDEFGH"]),  # an id may be without digits, but not short
+    ("slack", "slack:UADA,S0614TZR7, web:ada", ["slack:UADA", "S0614TZR7", "web:ada"]),
+    ("discord", "11112222333344445", ["11112222333344445"]),  # a role; people are mentioned
+    ("discord", "discord:11112222333344445", ["discord:11112222333344445"]),
+    ("web", "web:you, web:Ada-1", ["web:you", "web:Ada-1"]),
+    ("terminal", "terminal:you", ["terminal:you"]),
+]
+
+
+@pytest.mark.parametrize("key", ["approvers", "who_may_start", "admins"])
+@pytest.mark.parametrize(("platform", "value", "members"), MEMBERS)
+def test_people_and_groups_are_kept_as_what_they_are(
+    key: str, platform: Platform, value: str, members: list[str]
+) -> None:
+    assert change(key, value, platform) == {key: members}
+
+
+NOBODY: list[tuple[Platform, str, str]] = [
+    ("slack", "ada", "=@ada picked from the list"),
+    ("slack", "u4b22770004", "slack:U0123ABCD"),
+    ("slack", "STAFF", "user group"),
+    ("slack", "UWE", "platform:id"),
+    ("slack", "slack:ada", "platform:id"),
+    ("slack", "slack:S123", "platform:id"),
+    ("slack", "slack:", "platform:id"),
+    ("slack", ":U123", "platform:id"),
+    ("slack", "slak:U123", "platform:id"),
+    ("slack", "U4B22770004, ben", "'ben'"),
+    ("slack", "ᵁ4B22770004", "platform:id"),
+    ("discord", "U4B22770004", "discord:"),
+    ("discord", "discord:ada", "discord:"),
+    ("web", "you", "web:ada"),
+    ("web", "U4B22770004", "web:ada"),
+    ("terminal", "you", "terminal:ada"),
+]
+
+
+@pytest.mark.parametrize("key", ["approvers", "who_may_start", "admins"])
+@pytest.mark.parametrize(("platform", "value", "remedy"), NOBODY)
+def test_who_can_be_nobody_is_refused_before_everybody_is_locked_out(
+    key: str, platform: Platform, value: str, remedy: str
+) -> None:
+    with pytest.raises(SettingError) as refused:
+        change(key, value, platform)
+    assert remedy in str(refused.value)
+
+
 REFUSED: list[tuple[str, str, str]] = [
     ("approvalls", "ask", "'approvals'"),
     ("workflow", "quartett", "'quartet'"),
@@ -169,6 +219,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("approvers", "Ada Lovelace", "platform:id"),
     ("language", "<script>", "German"),
     ("tools", "rm -rf", "tools"),
+    ("approvers", "web:ada, @leads", "'@leads' is only a name"),
     ("__class__", "x", "settings are"),
     ("", "x", "settings are"),
 ]

@@ -154,12 +154,21 @@ def test_emptied_optional_fields_are_empty() -> None:
         ("a. A\na. B", "two tasks are called 'a'"),
         ("a. A [after b]", "'b', which is not a task; tasks are a"),
         ("a. A [after a]", "wait for each other: a"),
+        (":: ::", "line 1 says nothing: a task needs words"),
+        ("a. A\nb. … [after a]", "line 2 says nothing"),
+        ("a. " + "x" * 301, "line 1: a task's title has at most 300 characters"),
         ("a. A [after b]\nb. B [after a]", "wait for each other: a, b"),
         ("a. A\nb. B [after c]\nc. C [after b]", "wait for each other: b, c"),
     ],
 )
 def test_wrong_tasks_are_refused_at_their_field(tasks: str, words: str) -> None:
     assert words in errors(THREE, tasks=tasks)["tasks"]
+
+
+def test_long_title_that_was_there_before_can_be_sent_back() -> None:
+    long = plan("Goal", task("a", "x" * 400))
+    assert edited(long, goal="New")["tasks"] == long["tasks"]
+    assert edited(long, tasks="b. " + "y" * 300 + " :: " + "z" * 400)["tasks"][0]["acceptance"] == "z" * 400
 
 
 def test_all_wrong_fields_are_told_at_once() -> None:

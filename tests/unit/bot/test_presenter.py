@@ -23,9 +23,17 @@ from adapters.contract import (
     RowsPart,
     SourcesPart,
 )
-from bot.presenter import duration, label, money, present
+from bot.presenter import QUOTE_LENGTH, doing_line, duration, label, money, present
 from orchestrator.engine.state import RunState
-from orchestrator.events import PauseRequested, ResumeRequested, RunEnded, RunSettings, Who
+from orchestrator.events import (
+    WITHDRAWN,
+    FeedbackGiven,
+    PauseRequested,
+    ResumeRequested,
+    RunEnded,
+    RunSettings,
+    Who,
+)
 from orchestrator.workflow import Workflow
 from tests.builders import ADA, BOB, Play, brief, draft, edge, flow, plan, quartet, remark, review, task
 from tests.unit.orchestrator.test_fold import RUN_SETTINGS, SEEDS, played, workflows
@@ -117,6 +125,9 @@ def test_cards_of_a_run_keep_their_ids_and_their_order(seed: int) -> None:
 def test_queued_run_says_so_and_can_be_stopped() -> None:
     status = card(Play(started=False), "status")
     assert status.status == "queued behind an earlier turn"
+    assert "may be waiting for a decision" in part(status, MarkdownPart).text
+    assert "`stop` ends it" in part(status, MarkdownPart).text
+    assert not [p for p in card(Play(), "status").parts if isinstance(p, MarkdownPart)]
     assert actions(status) == ["stop"]
     assert {r.state for r in part(status, RowsPart).rows} == {"waiting"}
 
@@ -148,7 +159,9 @@ def test_done_agent_shows_seconds_tokens_and_cost() -> None:
 def test_unknown_price_is_not_zero() -> None:
     play = Play().called("researcher", tokens=10, cost=None)
     assert facts(card(play, "status"))["Cost"] == "no known price"
-    assert facts(card(Play(), "status"))["Cost"] == "nothing: no model was asked"
+    assert facts(card(Play(), "status"))["Cost"] == "nothing, no model was asked"
+    broken_off = Play(engine="models").stop()
+    assert facts(card(broken_off, "status"))["Cost"] == "nothing, no model has answered"
 
 
 def test_second_round_and_retries_are_named() -> None:
@@ -175,6 +188,11 @@ def test_plan_is_on_the_status_card_with_what_is_done() -> None:
     assert [t.state for t in part(card(play, "status"), PlanPart).tasks] == ["waiting", "waiting"]
     play.decide("approve").done("builder", draft())
     assert [t.state for t in part(card(play, "status"), PlanPart).tasks] == ["done", "waiting"]
+
+
+def test_tasks_of_a_run_that_was_stopped_wait_for_nothing() -> None:
+    play = Play().to_approval(plan("goal", task("draft"))).stop()
+    assert [t.state for t in part(card(play, "status"), PlanPart).tasks] == [None]
 
 
 def test_edited_plan_is_the_one_that_is_shown() -> None:
@@ -241,6 +259,14 @@ def test_edit_shows_what_it_changed_and_changes_show_the_comment() -> None:
     edited = card(Play().to_approval().decide("edit", edited=plan("new goal")), "approval")
     assert part(edited, NotesPart).notes[0].endswith('→ "new goal"')
     assert {task.state for task in part(edited, PlanPart).tasks} == {None}
+    assert part(edited, PlanPart).goal == "new goal", "what was approved, not what was asked about"
+    kinds = [type(p) for p in edited.parts]
+    assert kinds.index(NotesPart) == kinds.index(PlanPart) + 1
+    play = Play().to_approval()
+    asked = card(play, "approval")
+    play.add(play.decision("edit", edited=plan("new goal")))
+    assert part(card(play, "approval"), PlanPart).goal == "new goal", "before the engine took note, too"
+    assert part(asked, PlanPart).goal != "new goal"
     changed = card(Play().to_approval().decide("changes", comment="shorter"), "approval")
     assert part(changed, NotesPart).notes == ("shorter",)
 
@@ -319,6 +345,30 @@ def test_answer_has_sources_notes_files_review_and_cost() -> None:
         "Time": "0.0 s",
     }
     assert answer.status == "done"
+
+
+def test_sources_that_are_cited_come_first_and_their_quotes_are_cut_at_a_word() -> None:
+    words = "tea " * 200
+    sources = [
+        {"id": n, "title": f"S{n}", "url": f"s{n}.md", "quoted": quoted}
+        for n, quoted in enumerate(["not cited", words, "short\nquote", "x" * 900, "too"], start=1)
+    ]
+    play = Play().done("researcher", brief(sources=sources)).done("planner", plan()).decide("approve")
+    play.done("builder", draft("Tea [2] is [3, 4] warm [22]."))
+    play.done("reviewer", review())
+    lines = part(card(play, "answer"), SourcesPart).sources
+    assert [s.number for s in lines] == [2, 3, 4, 1, 5]
+    assert [s.quoted for s in lines] == [
+        " ".join(["tea"] * 75) + "…",
+        "short\nquote",
+        "x" * 299 + "…",
+        "",
+        "",
+    ]
+    assert all(len(s.quoted) <= QUOTE_LENGTH for s in lines)
+    assert play.state.ended is not None
+    assert play.state.ended.answer is not None
+    assert play.state.ended.answer["sources"] == sources, "the whole stays in the record"
 
 
 def test_failed_run_has_an_error_card_with_the_remedy_and_a_way_on() -> None:
@@ -439,3 +489,46 @@ def test_runs_with_models_carry_no_label() -> None:
 def test_failed_run_without_a_problem_still_says_something() -> None:
     play = Play().add(RunEnded(status="failed"))
     assert "failed" in part(card(play, "error"), MarkdownPart).text
+
+
+# ── for chat platforms ───────────────────────────────────────────────────────────────────────
+
+
+def test_answer_can_be_judged_and_is_the_same_card_whatever_people_think_of_it() -> None:
+    play = Play().to_end()
+    answer = card(play, "answer")
+    assert answer.feedback == play.run_id
+    play.add(FeedbackGiven(who=BOB, good=False, comment="too long"))
+    assert card(play, "answer") == answer
+    assert all(c.feedback == "" for c in cards(play) if c.kind != "answer")
+
+
+def test_approvers_are_called_by_name_where_the_run_knows_them() -> None:
+    settings = RunSettings(approvers=("web:ada", "web:bob", "S123"))
+    play = Play(settings=settings).to_approval()
+    assert facts(card(play, "approval"))["May decide"] == "Ada, web:bob, S123"
+    play.decide("approve", who=BOB)
+    assert facts(card(play, "approval"))["May decide"] == "Ada, Bob, S123"
+
+
+def test_withdrawn_turn_shows_its_status_card_alone() -> None:
+    play = Play(started=False).stop(reason=WITHDRAWN)
+    assert [(c.kind, c.status, c.buttons) for c in cards(play)] == [("status", WITHDRAWN, ())]
+    stopped = Play(started=False).stop()
+    assert [c.kind for c in cards(stopped)] == ["status", "reply"]
+
+
+def line(play: Play, **doing: str) -> str:
+    return doing_line(play.workflow, play.state, titles=TITLES, doing=doing)
+
+
+def test_line_says_who_works_and_nothing_while_people_are_waited_for() -> None:
+    play = Play()
+    assert line(play) == "Researcher works"
+    assert line(play, researcher="reads a page", planner="old") == "Researcher: reads a page"
+    assert len(line(play, researcher="x" * 1_000)) <= 120
+    assert line(play.to_approval()) == ""
+    assert line(play.decide("approve")) == "Builder works"
+    assert line(play.say(PauseRequested(who=ADA))) == ""
+    assert line(Play(started=False)) == ""
+    assert line(Play().to_end()) == ""

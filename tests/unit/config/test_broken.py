@@ -50,6 +50,44 @@ YAML = {
     "text for a section": ("chat: loud\n", "q.yaml:1:1: chat: * write `key: value` lines below it"),
     "number too large": ("port: 99999\n", "q.yaml:1:1: port: * write a number of at most 65535"),
     "number of 400 digits": (f"port: {'9' * 400}\n", "q.yaml:1:1: port: * write a finite number"),
+    "Slack's progress": (
+        "slack: {progress: steam}\n",
+        "q.yaml:1:9: slack.progress: 'steam' * did you mean 'stream'?",
+    ),
+    "Slack bots by name": (
+        "slack:\n  bots: [B012, github]\n",
+        "q.yaml:2:16: slack.bots[1]: 'github' is not the id *",
+    ),
+    "Slack bots by their user": (
+        "slack:\n  bots: [U123ABC]\n",
+        "q.yaml:2:10: slack.bots[0]: 'U123ABC' is the id of a user; write the bot's B… or A… id, *",
+    ),
+    "Slack token in its section": (
+        f"slack: {{bot_token: xoxb-{SECRET}}}\n",
+        "q.yaml:1:9: slack.bot_token: * unknown; tokens go into .env as SLACK_BOT_TOKEN",
+    ),
+    "Slack token under any name": (
+        f"chat:\n  secret: xapp-{SECRET}\n",
+        "q.yaml:2:3: chat.secret: * unknown; tokens go into .env as SLACK_APP_TOKEN",
+    ),
+    "Slack token for a choice": (
+        f"slack: {{progress: xoxb-{SECRET}}}\n",
+        "q.yaml:1:9: slack.progress: 'xoxb-…' is not one of *; tokens go into .env as SLACK_BOT_TOKEN",
+    ),
+    "Slack token as a key": (f"xoxb-{SECRET}: 1\n", "q.yaml:1:1: xoxb-…: the key 'xoxb-…' is unknown; *"),
+    "choice left empty": (
+        "slack:\n  progress:\n",
+        "q.yaml:2:*: slack.progress: has no value; write one of auto, stream, blocks, or remove the line",
+    ),
+    "section that is a number": (
+        "slack: 5\n",
+        "q.yaml:1:1: slack: is no section; write `key: value` lines below it",
+    ),
+    "Slack bots without end": ("slack: {bot_turns: 0}\n", "q.yaml:1:9: slack.bot_turns: * at least 1"),
+    "Slack token in YAML": (
+        f"slack_bot_token: xoxb-{SECRET}\n",
+        "q.yaml:1:1: slack_bot_token: * put SLACK_BOT_TOKEN=… into .env *",
+    ),
     "not a number": ("chat: {expires_after_s: .nan}\n", "q.yaml:1:8: chat.expires_after_s: *"),
     "negative": ("workers: 0\n", "q.yaml:1:1: workers: * write a number of at least 1"),
     "unknown provider": (
@@ -147,14 +185,58 @@ DOTENV = {
     ),
     "Slack bot token as app's": (
         f"A=1\nSLACK_APP_TOKEN=xoxb-{SECRET}\n",
-        ".env:2: SLACK_APP_TOKEN: * begins with xapp-; *",
+        ".env:2: SLACK_APP_TOKEN: * begins with xapp-; * put it into SLACK_BOT_TOKEN",
+    ),
+    "Slack app token as bot's": (
+        f"SLACK_BOT_TOKEN=xapp-{SECRET}\n",
+        ".env:1: SLACK_BOT_TOKEN: * begins with xoxb-; * put it into SLACK_APP_TOKEN",
+    ),
+    "Slack token that expires": (
+        f"SLACK_BOT_TOKEN=xoxe.xoxb-1-{SECRET}\n",
+        ".env:1: SLACK_BOT_TOKEN: * this one expires after 12 hours: *",
+    ),
+    "Slack bot that hears nothing": (
+        f"\nSLACK_BOT_TOKEN=xoxb-{SECRET}\n",
+        ".env:2: SLACK_BOT_TOKEN: * hears nothing; set SLACK_APP_TOKEN * or SLACK_SIGNING_SECRET *",
+    ),
+    "Slack bot that cannot speak": (
+        f"SLACK_APP_TOKEN=xapp-{SECRET}\n",
+        ".env:1: SLACK_APP_TOKEN: * no token to answer with; set SLACK_BOT_TOKEN * SLACK_CLIENT_ID *",
+    ),
+    "Slack signing secret alone": (
+        f"SLACK_SIGNING_SECRET={SECRET}\n",
+        ".env:1: SLACK_SIGNING_SECRET: * set SLACK_BOT_TOKEN *",
+    ),
+    "Slack client without secret": (
+        f"ORCHESTRATOR_BASE_URL=https://b\nSLACK_SIGNING_SECRET={SECRET}\nSLACK_CLIENT_ID=12345.67890\n",
+        ".env:3: SLACK_CLIENT_ID: * set SLACK_CLIENT_SECRET",
+    ),
+    "Slack client secret alone": (
+        f"SLACK_CLIENT_SECRET={SECRET}\n",
+        ".env:1: SLACK_CLIENT_SECRET: * set SLACK_CLIENT_ID",
+    ),
+    "Slack client that hears nothing": (
+        f"SLACK_CLIENT_ID=12345.67890\nSLACK_CLIENT_SECRET={SECRET}\nORCHESTRATOR_BASE_URL=https://b\n",
+        ".env:1: SLACK_CLIENT_ID: * set SLACK_SIGNING_SECRET (HTTP) or SLACK_APP_TOKEN *",
+    ),
+    "Slack client at an address without https": (
+        f"SLACK_CLIENT_ID=12345.67890\nSLACK_CLIENT_SECRET={SECRET}\nSLACK_SIGNING_SECRET={SECRET}\n"
+        "ORCHESTRATOR_BASE_URL=http://127.0.0.1:8080\n",
+        ".env:4: ORCHESTRATOR_BASE_URL: * https addresses alone; set ORCHESTRATOR_BASE_URL *",
+    ),
+    "Slack client without address": (
+        f"SLACK_CLIENT_ID=12345.67890\nSLACK_CLIENT_SECRET={SECRET}\nSLACK_SIGNING_SECRET={SECRET}\n",
+        ".env:1: SLACK_CLIENT_ID: * set ORCHESTRATOR_BASE_URL *",
     ),
     "nothing but the prefix": ("SLACK_BOT_TOKEN=xoxb-\n", ".env:1: SLACK_BOT_TOKEN: *"),
     "signing secret": (
         f"SLACK_SIGNING_SECRET={SECRET}-!\n",
         ".env:1: SLACK_SIGNING_SECRET: is not a signing secret; *",
     ),
-    "Slack client": ("SLACK_CLIENT_ID=abc\n", ".env:1: SLACK_CLIENT_ID: *"),
+    "Slack client": (
+        "SLACK_CLIENT_ID=abc\n",
+        ".env:1: SLACK_CLIENT_ID: is not a client id, * two numbers of 5 to 20 digits with a dot between, *",
+    ),
     "Discord token": (f"DISCORD_BOT_TOKEN={SECRET}\n", ".env:1: DISCORD_BOT_TOKEN: * three parts *"),
     "Discord guild": (
         "DISCORD_GUILD_IDS=12345678, my-guild\n",

@@ -216,13 +216,51 @@ def test_lists_come_from_commas_or_yaml(folder: Path) -> None:
     assert load({"CORS_ORIGINS": "https://a.example/"}).cors_origins == ("https://a.example",)
 
 
+# ── Slack ────────────────────────────────────────────────────────────────────────────────────
+
+BOT, APP = f"xoxb-{KEY}", f"xapp-{KEY}"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"SLACK_BOT_TOKEN": BOT, "SLACK_APP_TOKEN": APP},
+        {"SLACK_BOT_TOKEN": BOT, "SLACK_SIGNING_SECRET": "a1" * 16},  # over HTTP, without an address of ours
+        {
+            "SLACK_CLIENT_ID": "1234567.7654321",
+            "SLACK_CLIENT_SECRET": KEY,
+            "SLACK_SIGNING_SECRET": "a1" * 16,
+            "ORCHESTRATOR_BASE_URL": "https://bot.example.com",
+        },
+        {
+            "SLACK_BOT_TOKEN": BOT,
+            "SLACK_APP_TOKEN": APP,
+            "SLACK_CLIENT_ID": "1234567.7654321",
+            "SLACK_CLIENT_SECRET": KEY,
+            "ORCHESTRATOR_BASE_URL": "https://bot.example.com",
+        },
+        {"SLACK_API_URL": "http://127.0.0.1:3001/api"},
+    ],
+)
+def test_every_way_to_connect_slack_is_taken(folder: Path, env: dict[str, str]) -> None:
+    settings = load(env)
+    assert settings.slack_api_url.endswith("/api/")
+
+
+def test_slacks_section_has_defaults_and_takes_bots_as_list_or_commas(folder: Path) -> None:
+    assert load().slack.model_dump() == {"progress": "auto", "bots": (), "bot_turns": 3}
+    given = load(yaml="slack: {progress: blocks, bots: [B0123, A77777], bot_turns: 5}\n").slack
+    assert (given.progress, given.bots, given.bot_turns) == ("blocks", ("B0123", "A77777"), 5)
+    assert load(yaml="slack: {bots: '*'}\n").slack.bots == ("*",)
+
+
 # ── honesty and speed ────────────────────────────────────────────────────────────────────────
 
 
 def test_what_this_version_does_not_use_says_so() -> None:
     unused = {name for name in PROMISED if VARIABLES[name].unused}
-    later = {"DATABASE_URL", "REDIS_URL", "MAX_ROUNDS", "WORKSPACES_DIR", "QUARTET_SECRET_KEY"}
-    assert unused == later | {name for name in PROMISED if name.startswith(("SLACK_", "DISCORD_"))}
+    later = {"DATABASE_URL", "REDIS_URL", "MAX_ROUNDS", "WORKSPACES_DIR"}
+    assert unused == later | {name for name in PROMISED if name.startswith("DISCORD_")}
 
 
 def test_survey_tells_the_origin_of_every_value(folder: Path) -> None:
@@ -251,3 +289,25 @@ def test_reading_settings_loads_neither_models_nor_web_framework() -> None:
     assert not {"pydantic_ai", "fastapi", "openai", "httpx2", "bot", "orchestrator"} & set(
         loaded.stdout.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("env", "public", "closed"),
+    [
+        ({}, None, False),
+        ({"ORCHESTRATOR_BASE_URL": "http://localhost:8080"}, None, False),
+        ({"ORCHESTRATOR_BASE_URL": "http://[::1]:8080"}, None, False),
+        ({"ORCHESTRATOR_BASE_URL": "https://bot.example.com/"}, "https://bot.example.com", True),
+        (
+            {"ORCHESTRATOR_BASE_URL": "https://bot.example.com", "API_KEY": "k" * 20},
+            "https://bot.example.com",
+            False,
+        ),
+    ],
+)
+def test_public_address_without_a_key_is_closed_to_people(
+    folder: Path, env: dict[str, str], public: str | None, *, closed: bool
+) -> None:
+    given = load(env)
+    assert (given.public_url, given.closed_outside) == (public, closed)
+    assert given.local_url == "http://127.0.0.1:7001"

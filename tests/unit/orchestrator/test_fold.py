@@ -19,6 +19,7 @@ from orchestrator.events import (
     ApprovalId,
     Body,
     DecisionGiven,
+    FeedbackGiven,
     Json,
     ModelRetried,
     OutputSentBack,
@@ -181,6 +182,7 @@ class World:
             ResumeRequested(who=who),
             Steered(key=key, text=f"{key} {self.dice.random()}", who=who),
             Steered(key=key, text="again", who=who),
+            FeedbackGiven(who=who, good=self.dice.random() < 0.5),
             *([StopRequested(who=who)] if self.dice.random() < 0.15 else []),
         ]
         fact = self.dice.choice(facts)
@@ -236,6 +238,10 @@ def check_each(play: Play) -> None:
         assert len(state.steps) <= play.workflow.policies.max_steps
         assert (state.status in ENDED) == (state.ended is not None)
         assert len({s.key for s in state.steered}) == len(state.steered)
+        unended = {n for n, node in state.nodes.items() if node.status in ("working", "asking", "retrying")}
+        assert len(state.unended) == len(set(state.unended))
+        assert state.ended is not None or set(state.unended) == unended
+        assert state.ended is None or not state.unended
         for step in state.steps:
             node = state.nodes[step.node]
             at_work = node.status in ("working", "asking") and (node.visit, node.attempt) == (
@@ -264,7 +270,9 @@ def check_pair(before: RunState, after: RunState) -> None:
     if before.ended is not None:
         late_free = {i: replace(a, late=()) for i, a in after.approvals.items()}
         was_free = {i: replace(a, late=()) for i, a in before.approvals.items()}
-        assert replace(after, seq=0, approvals=late_free) == replace(before, seq=0, approvals=was_free)
+        # What people think of the answer comes after it.
+        same = replace(after, seq=0, approvals=late_free, feedback=before.feedback)
+        assert same == replace(before, seq=0, approvals=was_free)
 
 
 RUN_SETTINGS = st.sampled_from(
@@ -401,6 +409,16 @@ def test_second_creation_changes_nothing() -> None:
 def test_steering_twice_with_one_key_counts_once() -> None:
     play = Play().steer("faster", key="m1").steer("faster", key="m1").steer("better", key="m2")
     assert [s.text for s in play.state.steered] == ["faster", "better"]
+
+
+def test_newest_word_of_each_person_on_an_answer_counts_also_after_the_end() -> None:
+    play = Play().to_end()
+    before = play.state
+    play.add(FeedbackGiven(who=ADA, good=True), FeedbackGiven(who=BOB, good=True))
+    play.add(FeedbackGiven(who=ADA, good=False, comment="wrong"))
+    said = {key: (given.good, given.comment) for key, given in play.state.feedback.items()}
+    assert said == {ADA.key: (False, "wrong"), BOB.key: (True, "")}
+    assert replace(play.state, seq=before.seq, feedback={}) == before
 
 
 def test_second_stop_does_not_change_who_stopped() -> None:

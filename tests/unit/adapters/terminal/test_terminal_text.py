@@ -118,6 +118,15 @@ def test_form_comes_back_from_its_file_unchanged(goal: str, tasks: str) -> None:
     assert values == {"goal": goal, "tasks": tasks}
 
 
+def test_choices_of_a_field_stand_above_it() -> None:
+    field = FormField(
+        name="busy", label="Busy", value="queue", choices=(("queue", "wait"), ("steer", "hand on"))
+    )
+    text = outbound.form_file(Form(id="f", title="F", fields=(field,)), {})
+    assert "# One of: queue, steer" in text
+    assert parse_form_file(Form(id="f", title="F", fields=(field,)), text) == ({"busy": "queue"}, {})
+
+
 def test_form_file_that_was_broken_says_where() -> None:
     form = Form(id="edit:1", title="Plan", fields=(FormField(name="goal", label="Goal"),))
     assert parse_form_file(form, "goal: [")[1][""].startswith("this is not YAML")

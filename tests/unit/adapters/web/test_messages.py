@@ -27,7 +27,7 @@ from adapters.contract import (
 from adapters.errors import AttachmentRefused, ConversationGone, MessageGone, PlatformDown
 from adapters.web.adapter import WebAdapter
 from adapters.web.asides import Asides
-from adapters.web.database import Database
+from adapters.web.database import web_database
 from adapters.web.messages import Messages, first_words, slug_of
 from tests.contract.adapter_harness import RecordingInbound
 from tests.html_tree import read_html
@@ -43,7 +43,7 @@ def card(status: str = "working", card_id: str = "r:status") -> Card:
 
 @pytest.fixture
 async def messages(tmp_path: Path) -> AsyncIterator[Messages]:
-    database = Database(tmp_path)
+    database = web_database(tmp_path)
     await database.open()
     yield Messages(database)
     await database.close()
@@ -78,7 +78,7 @@ async def test_a_page_that_was_away_for_long_gets_all_changes_in_order(messages:
 
 
 async def test_a_notice_is_not_told_before_what_changed_earlier(messages: Messages, tmp_path: Path) -> None:
-    database = Database(tmp_path)
+    database = web_database(tmp_path)
     await database.open()
     await messages.open_conversation(HERE, "Long")
     for n in range(501):
@@ -103,7 +103,7 @@ async def test_the_same_form_twice_is_one_message(messages: Messages) -> None:
 
 
 async def test_one_failing_write_undoes_none_of_those_it_was_committed_with(tmp_path: Path) -> None:
-    database = Database(tmp_path)
+    database = web_database(tmp_path)
     await database.open()
 
     def wrong(db: sqlite3.Connection) -> None:

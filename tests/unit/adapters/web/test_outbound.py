@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Button, Card, FactsPart, FilePart, Form, MarkdownPart, SourceLine, SourcesPart
+from adapters.contract import (
+    Button,
+    Card,
+    FactsPart,
+    FilePart,
+    Form,
+    FormField,
+    MarkdownPart,
+    SourceLine,
+    SourcesPart,
+)
 from adapters.plain import clean_text
 from adapters.web.markdown import render_markdown
 from adapters.web.messages import Notice
@@ -160,3 +170,16 @@ def test_a_notice_is_text() -> None:
 def test_states_have_a_shape_besides_their_word() -> None:
     words = ("queued", "working", "waiting for approval", "completed", "approved by Ada", "failed", "stopped")
     assert [tone_of(word) for word in words] == ["idle", "busy", "asking", "done", "done", "failed", "failed"]
+
+
+def test_choices_of_a_field_are_offered_and_what_is_chosen_stays_chosen() -> None:
+    choices = (("ask", "ask first"), ("<b>", '"></select><script>x</script>'))
+    form = Form(id="f", title="F", fields=(FormField(name="a", label="A", value="ask", choices=choices),))
+    page = read_html(form_html(form, slug="here", nonce="n", values={}, errors={}))
+    select = page.one("select", name="field.a")
+    assert [o.attributes["value"] for o in select.all("option")] == ["ask", "<b>"]
+    assert [o.attributes["value"] for o in select.all("option") if "selected" in o.attributes] == ["ask"]
+    assert executables(page) == []
+    again = form_html(form, slug="here", nonce="n", values={"a": "<b>"}, errors={"a": "no"})
+    chosen = [o for o in read_html(again).all("option") if "selected" in o.attributes]
+    assert [o.attributes["value"] for o in chosen] == ["<b>"]
