@@ -143,7 +143,7 @@ def test_stop_reaches_a_model_call_in_flight_within_two_seconds(tmp_path: Path) 
         assert time.monotonic() - begun < 2
         bot.until_status(only_run(bot), "stopped")
         bot.until_card(path, "answer")
-        assert "stopped by you" in bot.page(path)
+        eventually(lambda: "stopped by you" in bot.page(path), "the status card to say who stopped it")
 
 
 def test_a_wrong_key_gives_one_clear_error_within_five_seconds(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ function place(html) {
     if (fresh.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
   }
   count();
+  // Not left to the browser, which moves it later: by then the next card may have asked whether it rests.
+  if (old && still) scroller().scrollTop += topOf($(rest.of) || main) - rest.top;
   if (old ? follow && !still : fresh.classList.contains("turn")) toEnd();
   else if (!old && follow) show(fresh);
 }
