@@ -166,12 +166,11 @@ async def test_run_is_shown_from_its_first_card_to_its_answer(tmp_path: Path) ->
         assert o.platform.made("find") == []
 
 
-async def test_everything_at_once_is_three_posts_and_no_edit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox_module, "SWEEP_S", 30.0)  # else it may see the run half written
+async def test_everything_at_once_is_three_posts_and_no_edit(tmp_path: Path) -> None:
     async with office(tmp_path) as o:
+        await o.kill()  # else it may see the run half written
         await o.write(Play(run_id=R1).to_end())
+        o.start()
         await o.settled()
         assert o.shown() == WHOLE
         assert [c.kind for c in o.platform.calls] == ["post"] * 3
