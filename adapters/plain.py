@@ -18,6 +18,11 @@ def clean_text(text: str) -> str:
     return _HARMFUL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def clipped(text: str, most: int) -> str:
+    """At most `most` characters: what is longer ends with `…`."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 def card_text(card: Card) -> str:
     """The full content of a card as plain text, in Markdown where the card holds Markdown.
 

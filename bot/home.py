@@ -17,6 +17,7 @@ from adapters.contract import (
     HomeRun,
     Person,
 )
+from adapters.plain import clipped
 from bot import channel_settings
 from bot.channel_settings import ChannelPolicy
 from bot.commands import Commands
@@ -111,7 +112,7 @@ class Homes:
         return [
             HomeRun(
                 run_id=row.id,
-                title=_short(" ".join(row.text.split())),
+                title=clipped(" ".join(row.text.split()), TITLE_LENGTH),
                 status=row.status,
                 conversation=ConversationRef.from_key(row.conversation_id),
                 at=row.created_at,
@@ -148,7 +149,3 @@ def _is_direct(channel_key: str) -> bool:
     """Whether it is a direct message as far as its id tells; the store leaves out those without threads."""
     platform, _, place = channel_key.partition(":")
     return platform == "slack" and place.rpartition(":")[2].startswith("D")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"

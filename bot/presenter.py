@@ -29,6 +29,7 @@ from adapters.contract import (
     SourcesPart,
     TaskLine,
 )
+from adapters.plain import clipped
 from orchestrator.artifacts import Answer, Draft, Plan, Source
 from orchestrator.engine.state import Approval, NodeState, RunState
 from orchestrator.events import WITHDRAWN, Engine, Json, Usage, Who
@@ -103,7 +104,7 @@ def doing_line(
             title = titles.get(node.agent) or node.title or name
             working.append(f"{title}: {doing[name]}" if doing.get(name) else f"{title} works")
     line = " · ".join(working) or "works"
-    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1].rstrip() + "…"
+    return clipped(line, LINE_LENGTH)
 
 
 def label(state: RunState) -> str:
@@ -176,7 +177,7 @@ def _status(workflow: Workflow, state: RunState, titles: Mapping[str, str], doin
 
 def _title(state: RunState) -> str:
     text = " ".join(state.created.turn.text.split()) or ", ".join(f.name for f in state.created.turn.files)
-    return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1].rstrip() + "…"
+    return clipped(text, TITLE_LENGTH)
 
 
 def _was_withdrawn(state: RunState) -> bool:

@@ -6,7 +6,6 @@ Socket Mode and signed HTTP are two doors of the same house; see `entrance.py` a
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,7 +36,7 @@ from adapters.slack.api import SlackApi
 from adapters.slack.connection import Connection
 from adapters.slack.entrance import Entrance, bolt_app
 from adapters.slack.files import Files
-from adapters.slack.inbound import Arrival, Me, read, spoken
+from adapters.slack.inbound import Arrival, Me, conversation_at, read, spoken
 from adapters.slack.inbox import BOT_TURNS, Inbox, Row
 from adapters.slack.install import SCHEMA, Installations
 from adapters.slack.lanes import Lanes, Passing
@@ -47,13 +46,13 @@ from adapters.slack.naming import Naming
 from adapters.slack.oauth import oauth_flow
 from adapters.slack.office import Office
 from adapters.slack.payload import mapping, place, presser, team_of, text
-from adapters.slack.people import People
-from adapters.slack.ports import SlackRefused, Tokens
+from adapters.slack.people import People, nameless
+from adapters.slack.ports import Tokens
 from adapters.slack.presses import Presses
 from adapters.slack.refusals import INSTALL_REMEDY, TOKEN_REMEDY, NotInChannel, Unseen
 from adapters.slack.sending import Sender
 from adapters.slack.streams import Progress
-from adapters.slack.tokens import API_URL, DEAD, Fixed, OneWorkspace, identity
+from adapters.slack.tokens import API_URL, Fixed, OneWorkspace
 from adapters.slack.turns import Turns, passes, takes_back
 
 LIMITS = Limits(
@@ -115,7 +114,6 @@ class SlackAdapter:
         self._signing_secret = signing_secret
         self._oauth = oauth
         self._api_url = api_url
-        self._bot_token = bot_token
         self._allowed_bots = frozenset(allowed_bots)
         self._database = Database(home / "slack.db", SCHEMA)
         self._one = OneWorkspace(bot_token, api_url) if bot_token else None
@@ -288,18 +286,8 @@ class SlackAdapter:
             )
 
     async def _check_token(self) -> None:
-        if self._one is None:
-            return
-        try:
-            await identity(self._bot_token, api_url=self._api_url)
-        except SlackRefused as error:
-            if error.code not in DEAD:
-                raise PlatformDown(f"Slack does not answer auth.test now ({error.code})") from None
-            raise NotAllowed(
-                f"Slack refuses SLACK_BOT_TOKEN ({error.code}); copy the Bot User OAuth Token again from "
-                "OAuth & Permissions at api.slack.com/apps"
-            ) from None
-        await self._one.bot("")
+        if self._one is not None:
+            await self._one.verify()
 
     async def stop(self) -> None:
         """Disconnect; what is not handed in stays kept. May be called twice."""
@@ -359,17 +347,17 @@ class SlackAdapter:
         else:
             user, (channel, thread, _) = presser(row.arrival.payload)[0], place(row.arrival.payload)
         if user and channel:
-            there = ConversationRef(
-                platform="slack", workspace=row.arrival.team, channel=channel, thread=thread
-            )
-            await self._answers.privately(there, Person(platform="slack", id=user, name=user), why)
+            there = conversation_at(row.arrival.team, channel, thread)
+            await self._answers.privately(there, nameless(user), why)
 
     async def _uninstalled(self, row: Row) -> str:
         """The app was removed from a workspace, or its token revoked."""
         arrival = row.arrival
         happened = mapping(arrival.payload).get("event_time")
         since = float(happened) if isinstance(happened, int | float) else row.received
-        if self._installations is not None and not await self._installed_since(arrival, since):
+        if self._installations is not None and not await self._installations.installed_since(
+            arrival.team, arrival.enterprise, since
+        ):
             await self._installations.async_delete_bot(
                 team_id=arrival.team or None, enterprise_id=arrival.enterprise or None
             )
@@ -397,20 +385,6 @@ class SlackAdapter:
             else:
                 return  # told late: the app is there again, and its token works
             self._removed, self._removed_team = _gone(arrival, self._remedy), arrival.team
-
-    async def _installed_since(self, arrival: Arrival, since: float) -> bool:
-        """Whether it was installed anew after it was removed: Slack may tell of the removal late."""
-
-        def work(db: sqlite3.Connection) -> bool:
-            return (
-                db.execute(
-                    "SELECT 1 FROM installations WHERE at > ? AND (team = ? OR team = '' AND enterprise = ?)",
-                    (since + 1, arrival.team, arrival.enterprise),
-                ).fetchone()
-                is not None
-            )
-
-        return await self._database.read(work)
 
     # ── what goes out ────────────────────────────────────────────────────────────────────────
 
@@ -461,8 +435,7 @@ class SlackAdapter:
     async def _tell_away(self, conversation: ConversationRef) -> None:
         user, _ = await self._sender.posted.requester(conversation)
         if user:
-            person = Person(platform="slack", id=user, name=user)
-            await self._answers.privately(conversation, person, AWAY)
+            await self._answers.privately(conversation, nameless(user), AWAY)
 
     async def note(self, conversation: ConversationRef, person: Person, text: str) -> None:
         """Tell one person something that others do not see."""

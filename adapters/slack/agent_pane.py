@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 
 from adapters.contract import Turn
+from adapters.plain import clipped
 from adapters.slack.home import draw_home
 from adapters.slack.inbound import Arrival, viewed
 from adapters.slack.inbox import Row
@@ -62,8 +63,7 @@ class AgentPane:
         """Name a new thread in a direct message after its first words."""
         if not (first and turn.conversation.thread and arrival.kind == "direct" and turn.text):
             return
-        words = " ".join(turn.text.split())
-        title = words if len(words) <= TITLE else f"{words[: TITLE - 1].rstrip()}…"
+        title = clipped(" ".join(turn.text.split()), TITLE)
         place = {"channel_id": turn.conversation.channel, "thread_ts": turn.conversation.thread}
         self._office.later.do(self._call(arrival, "assistant.threads.setTitle", {**place, "title": title}))
 

@@ -123,7 +123,7 @@ def read(body: object, me: Me, allowed_bots: Collection[str] = ()) -> Arrival | 
 def conversation(arrival: Arrival) -> ConversationRef:
     """The conversation of a message."""
     said = spoken(arrival.payload)
-    return _conversation(arrival.team, said.channel, said.thread) if said else _conversation("", "", "")
+    return conversation_at(arrival.team, said.channel, said.thread) if said else conversation_at("", "", "")
 
 
 def message_key(team: str, channel: str, ts: str) -> str:
@@ -229,7 +229,7 @@ def _message(
     else:
         return None
     key = message_key(team, said.channel, said.ts)
-    return _kept(body, kind, key, _conversation(team, said.channel, said.thread).key, team, enterprise)
+    return _kept(body, kind, key, conversation_at(team, said.channel, said.thread).key, team, enterprise)
 
 
 def _own(body: Payload, event: Payload, me: Me) -> bool:
@@ -253,7 +253,7 @@ def _deletion(body: Payload, event: Payload, team: str, enterprise: str) -> Arri
     found = deleted(body)
     if found is None:
         return None
-    lane = _conversation(team, found.channel, found.thread).key
+    lane = conversation_at(team, found.channel, found.thread).key
     return _kept(body, "deleted", f"slack:{text(body, 'event_id')}", lane, team, enterprise)
 
 
@@ -315,5 +315,6 @@ def _kept(body: Payload, kind: Kind, key: str, lane: str, team: str, enterprise:
     return Arrival(key[:300], lane[:300], kind, team, enterprise, payload)
 
 
-def _conversation(team: str, channel: str, thread: str) -> ConversationRef:
+def conversation_at(team: str, channel: str, thread: str = "") -> ConversationRef:
+    """A place where people and the bot talk; without a thread the channel itself."""
     return ConversationRef(platform="slack", workspace=team, channel=channel, thread=thread)

@@ -123,6 +123,24 @@ class Installations(AsyncInstallationStore):
                 found.append((name or row["team"] or row["enterprise"], bot_token(installation)))
         return tuple(found)
 
+    async def installed_since(self, team: str, enterprise: str, since: float) -> bool:
+        """Whether it was installed anew after it was removed: Slack may tell of the removal late.
+
+        Args:
+            since: when it was removed, epoch seconds.
+        """
+
+        def work(db: sqlite3.Connection) -> bool:
+            return (
+                db.execute(
+                    "SELECT 1 FROM installations WHERE at > ? AND (team = ? OR team = '' AND enterprise = ?)",
+                    (since + 1, team, enterprise),
+                ).fetchone()
+                is not None
+            )
+
+        return await self._database.read(work)
+
     async def rotate(self) -> tuple[str, ...]:
         """Encrypt by the first key what is still encrypted by another; call it at start.
 

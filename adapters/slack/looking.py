@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from adapters.contract import CardId, ConversationRef
+from adapters.slack.payload import Payload, items, mapping
 from adapters.slack.ports import BotToken, Urgency
 from adapters.slack.uploads import Calls
 
@@ -57,7 +58,7 @@ async def look(api: Calls, conversation: ConversationRef, card_id: CardId, urgen
         for message in _dicts(answer.get("messages")):
             if _is_ours(message, me):
                 _sort_in(found, message, card_id)
-        cursor = _dict(answer.get("response_metadata")).get("next_cursor")
+        cursor = mapping(answer.get("response_metadata")).get("next_cursor")
         # In a direct message the newest come first: what we look for was posted not long ago.
         if not cursor or (not conversation.thread and 0 in found.parts):
             break
@@ -76,8 +77,8 @@ def _sort_in(found: Found, message: Mapping[str, Any], card_id: CardId) -> None:
     ts = str(message.get("ts", ""))
     for file in _dicts(message.get("files")):
         found.files.append((ts, str(file.get("id")), str(file.get("name")), str(file.get("title"))))
-    metadata = _dict(message.get("metadata"))
-    payload = _dict(metadata.get("event_payload"))
+    metadata = mapping(message.get("metadata"))
+    payload = mapping(metadata.get("event_payload"))
     number: object = None
     if metadata.get("event_type") == CARD_EVENT and payload.get("card") == card_id:
         number = payload.get("part")
@@ -101,11 +102,5 @@ def _task_ids(blocks: object, depth: int) -> Iterator[str]:
                 yield from _task_ids(inner, depth - 1)
 
 
-def _dicts(value: object) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast(dict[str, Any], each) for each in cast(list[object], value) if isinstance(each, dict)]
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+def _dicts(value: object) -> list[Payload]:
+    return [mapping(each) for each in items(value)]

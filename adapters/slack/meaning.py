@@ -21,7 +21,7 @@ from adapters.contract import (
     Withdrawal,
 )
 from adapters.plain import clean_text
-from adapters.slack.inbound import ACTIONS, Arrival, deleted, message_key, spoken
+from adapters.slack.inbound import ACTIONS, Arrival, conversation_at, deleted, message_key, spoken
 from adapters.slack.payload import Payload, action, at, ident, items, mapping, place, stamp, text
 from adapters.slack.reading import command as command_text
 from adapters.slack.reading import mentioned_away, readable
@@ -71,9 +71,7 @@ def turn(
     event = mapping(arrival.payload.get("event"))
     return Turn(
         key=arrival.key,
-        conversation=ConversationRef(
-            platform="slack", workspace=arrival.team, channel=said.channel, thread=said.thread
-        ),
+        conversation=conversation_at(arrival.team, said.channel, said.thread),
         person=person,
         text=command_text(text(event, "text"), names, own=own),
         attachments=attachments(event, arrival.team, arrival.enterprise),
@@ -178,7 +176,7 @@ def pressed(arrival: Arrival) -> Pressed | None:
         return Pressed(name, target, there, None, trigger, home=True)
     if not (channel and name and value):
         return None
-    there = ConversationRef(platform="slack", workspace=arrival.team, channel=channel, thread=thread)
+    there = conversation_at(arrival.team, channel, thread)
     message = MessageRef(conversation=there, message_id=ts) if ts else None
     return Pressed(name, value, there, message, trigger, home=False)
 
@@ -246,9 +244,7 @@ def withdrawal(arrival: Arrival, person: Person) -> Withdrawal | None:
     return Withdrawal(
         key=arrival.key,
         turn_key=message_key(arrival.team, gone.channel, gone.ts),
-        conversation=ConversationRef(
-            platform="slack", workspace=arrival.team, channel=gone.channel, thread=gone.thread
-        ),
+        conversation=conversation_at(arrival.team, gone.channel, gone.thread),
         person=person,
         at=at(stamp(mapping(arrival.payload.get("event")), "event_ts")),
     )
@@ -258,9 +254,7 @@ def command(arrival: Arrival, person: Person, when: datetime) -> Command:
     """Words after `/quartet`. Slack has no slash commands in threads: the channel is the conversation."""
     return Command(
         key=arrival.key,
-        conversation=ConversationRef(
-            platform="slack", workspace=arrival.team, channel=place(arrival.payload)[0]
-        ),
+        conversation=conversation_at(arrival.team, place(arrival.payload)[0]),
         person=person,
         text=command_words(arrival.payload),
         at=when,

@@ -18,10 +18,11 @@ from adapters.contract import ConversationRef, Person, Receipt, ThreadLine
 from adapters.slack import meaning, roots
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.forms import FormUnreadable, ask_form, errors, read_ask, read_form, refusal
+from adapters.slack.inbound import conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
 from adapters.slack.payload import at, ident, mapping, place, stamp, text
-from adapters.slack.presses import TOO_LATE, open_view
+from adapters.slack.presses import TOO_LATE, open_view, user_team
 from adapters.slack.reading import mentioned, readable
 
 WAIT_S = 2.3  # for the answer that goes with the acknowledgement
@@ -129,7 +130,7 @@ class Modals:
             return
         channel = place(row.arrival.payload)[0]
         if channel:
-            there = ConversationRef(platform="slack", workspace=row.arrival.team, channel=channel)
+            there = conversation_at(row.arrival.team, channel)
             person = await self._office.who(row.arrival, groups=False)
             url = text(row.arrival.payload, "response_url")
             await self._office.answers.privately(there, person, TOO_LATE, response_url=url)
@@ -166,7 +167,6 @@ class Modals:
     async def _asked(self, row: Row, view: Mapping[str, Any]) -> str:
         metadata, words, channel = read_ask(view)
         person = await self._office.who(row.arrival, groups=False)
-        user_team = ident(mapping(row.arrival.payload.get("user")), "team_id") or row.arrival.team
         channel = channel or metadata.get("channel", "")
         quoted = metadata.get("quoted", "")
         earlier = (
@@ -180,7 +180,7 @@ class Modals:
         )
         question = roots.Question(
             person,
-            user_team,
+            user_team(row.arrival),
             channel,
             metadata.get("thread", ""),
             words.strip(),

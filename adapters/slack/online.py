@@ -11,7 +11,7 @@ from adapters.errors import AdapterError, PlatformDown
 from adapters.slack.install import Installations
 from adapters.slack.ports import BotToken, SlackRefused
 from adapters.slack.scopes import REASONS, bot_scopes, missing
-from adapters.slack.tokens import API_URL, DEAD, TIMEOUT_S, Identity, ask, identity
+from adapters.slack.tokens import API_URL, COPY_TOKEN, DEAD, TIMEOUT_S, Identity, ask, identity
 
 REINSTALL = (
     "paste what `quartet manifest slack` prints at api.slack.com/apps, App Manifest, and reinstall the app"
@@ -30,8 +30,7 @@ class Finding:
 async def check_bot_token(token: str, *, api_url: str = API_URL, timeout_s: float = TIMEOUT_S) -> Finding:
     """Whether SLACK_BOT_TOKEN works and has all scopes. Answers within `timeout_s`; raises nothing."""
     name = "SLACK_BOT_TOKEN"
-    remedy = "copy the Bot User OAuth Token again from OAuth & Permissions at api.slack.com/apps"
-    return await _look(name, token, remedy, api_url=api_url, timeout_s=timeout_s)
+    return await _look(name, token, COPY_TOKEN, api_url=api_url, timeout_s=timeout_s)
 
 
 async def check_app_token(token: str, *, api_url: str = API_URL, timeout_s: float = TIMEOUT_S) -> Finding:

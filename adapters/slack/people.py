@@ -192,8 +192,7 @@ class People:
                 error=f"{type(error).__name__}: {error}"[:200],
             )
             return ()
-        listed = found.get("messages")
-        messages = [mapping(one) for one in listed] if isinstance(listed, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        messages = [mapping(one) for one in items(found.get("messages"))]
         messages = [m for m in messages if stamp(m, "ts") and float(stamp(m, "ts")) < float(before)]
         users = [u for m in messages for u in (ident(m, "user"), *mentioned(text(m, "text")))]
         names = await self.names(team, enterprise, users)
@@ -230,8 +229,8 @@ class People:
         listed = (await call("usergroups.list", include_users=True)).get("usergroups")
         groups: dict[str, tuple[str, ...]] = {}
         handles: dict[str, str] = {}
-        for one in listed if isinstance(listed, list) else []:  # pyright: ignore[reportUnknownVariableType]
-            group = mapping(one)  # pyright: ignore[reportUnknownArgumentType]
+        for one in items(listed):
+            group = mapping(one)
             members = group.get("users")
             if handle := text(group, "handle") or text(group, "name"):
                 handles[ident(group, "id")] = clean_text(handle)[:100]
@@ -268,6 +267,11 @@ class People:
         if action not in self._told:
             self._told.add(action)
             log.warning("Slack does not tell who people are.", action=action, error=str(error)[:300])
+
+
+def nameless(user: str) -> Person:
+    """A person whose name does not matter now: the id stands in for it."""
+    return Person(platform="slack", id=user, name=user)
 
 
 def _foreign(user: Mapping[str, Any], team: str, enterprise: str) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 
-from adapters.contract import ConversationRef, Person, Receipt
+from adapters.contract import Person, Receipt
 from adapters.errors import AdapterError
 from adapters.slack import meaning, roots
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.forms import draw_form, loading, refusal
-from adapters.slack.inbound import Arrival
+from adapters.slack.inbound import Arrival, conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
 from adapters.slack.payload import ident, mapping, place, presser, text
@@ -119,10 +119,10 @@ class Presses:
         words = meaning.command_words(arrival.payload)
         person = await self._office.who(arrival, admin_of=channel)
         when = meaning.received(row.received)
-        there = ConversationRef(platform="slack", workspace=arrival.team, channel=channel)
+        there = conversation_at(arrival.team, channel)
         asked = meaning.asked_for(words)
         if asked is not None:
-            question = roots.Question(person, _user_team(arrival), channel, "", *asked)
+            question = roots.Question(person, user_team(arrival), channel, "", *asked)
             receipt, _ = await roots.ask(self._office, row, question, when)
             if receipt.accepted and not receipt.text and receipt.card is None:
                 return receipt.run_id
@@ -179,5 +179,6 @@ async def open_view(office: Office, arrival: Arrival, trigger: str, view: Mappin
     return text(mapping(answer.get("view")), "id") or "?"
 
 
-def _user_team(arrival: Arrival) -> str:
+def user_team(arrival: Arrival) -> str:
+    """The workspace of who pressed or typed something: another one in shared channels."""
     return ident(mapping(arrival.payload.get("user")), "team_id") or arrival.team

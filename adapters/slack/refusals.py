@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from adapters.errors import AdapterError, CardRefused, ConversationGone, MessageGone, NotAllowed, PlatformDown
 from adapters.slack.ports import SlackRefused
+from adapters.slack.tokens import COPY_TOKEN
 
 
 class BlocksRefused(CardRefused):
@@ -45,10 +46,7 @@ class Refused:
     token_remedy: str = ""  # "": TOKEN_REMEDY
 
 
-TOKEN_REMEDY = (
-    "copy the Bot User OAuth Token again from OAuth & Permissions at api.slack.com/apps into "
-    "SLACK_BOT_TOKEN, and start again"
-)
+TOKEN_REMEDY = f"{COPY_TOKEN} into SLACK_BOT_TOKEN, and start again"
 INSTALL_REMEDY = "install the app again at /slack/install"
 _INVITE = "invite the bot there with /invite"
 

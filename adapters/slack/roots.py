@@ -13,9 +13,10 @@ from typing import Any
 
 from adapters.contract import ConversationRef, Person, Receipt, ThreadLine, Turn
 from adapters.errors import AdapterError, ConversationGone, MessageGone, NotAllowed
+from adapters.slack.inbound import conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
-from adapters.slack.payload import mapping, stamp, text
+from adapters.slack.payload import items, mapping, stamp, text
 from adapters.slack.ports import SlackRefused, Urgency
 from adapters.slack.text import neutral
 
@@ -51,7 +52,7 @@ async def ask(
         PlatformDown: Slack is not reached; it can be tried again with the same row.
     """
     arrival = row.arrival
-    channel_itself = ConversationRef(platform="slack", workspace=arrival.team, channel=question.channel)
+    channel_itself = conversation_at(arrival.team, question.channel)
     try:
         ts = await _root(office, row, question)
     except (NotAllowed, ConversationGone, SlackRefused) as error:
@@ -118,9 +119,8 @@ async def _posted(office: Office, row: Row, question: Question) -> str:
         urgency=Urgency.REPLY,
         enterprise=arrival.enterprise,
     )
-    messages = found.get("messages")
-    for one in messages if isinstance(messages, list) else []:  # pyright: ignore[reportUnknownVariableType]
-        message = mapping(one)  # pyright: ignore[reportUnknownArgumentType]
+    for one in items(found.get("messages")):
+        message = mapping(one)
         metadata = mapping(message.get("metadata"))
         if metadata.get("event_type") == EVENT and _key(metadata) == arrival.key:
             return stamp(message, "ts")

@@ -23,6 +23,7 @@ from adapters.slack.ports import BotToken, SlackRefused, Tokens
 
 API_URL = "https://slack.com/api/"
 TIMEOUT_S = 10
+COPY_TOKEN = "copy the Bot User OAuth Token again from OAuth & Permissions at api.slack.com/apps"
 # Slack's words for a token that does not count (any more).
 DEAD = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"}
@@ -157,6 +158,21 @@ class OneWorkspace:
         """The workspace it belongs to; "" where that is not known yet."""
         return self._known.team if self._known is not None else ""
 
+    async def verify(self) -> None:
+        """Ask Slack about the token now, whatever was known of it.
+
+        Raises:
+            NotAllowed: Slack does not know the token (any more).
+            PlatformDown: Slack cannot be reached, or does not say.
+        """
+        try:
+            found = await identity(self._token, api_url=self._api_url, timeout_s=self._timeout_s)
+        except SlackRefused as error:
+            if error.code not in DEAD:
+                raise PlatformDown(f"Slack does not answer auth.test now ({error.code})") from None
+            raise NotAllowed(f"Slack refuses SLACK_BOT_TOKEN ({error.code}); {COPY_TOKEN}") from None
+        self._known, self._failed = found.bot, None
+
     def forget(self) -> None:
         """Ask Slack again at the next use."""
         self._known = self._failed = None
@@ -181,10 +197,7 @@ class OneWorkspace:
 def _told(error: AdapterError) -> AdapterError:
     if not isinstance(error, SlackRefused):
         return error
-    remedy = (
-        "copy the Bot User OAuth Token again from OAuth & Permissions at api.slack.com/apps, and start again"
-    )
-    return PlatformDown(f"Slack refuses SLACK_BOT_TOKEN ({error.code}); {remedy}")
+    return PlatformDown(f"Slack refuses SLACK_BOT_TOKEN ({error.code}); {COPY_TOKEN}, and start again")
 
 
 class Fixed:

@@ -9,10 +9,11 @@ from adapters.contract import ConversationRef, Person, Receipt, ThreadLine, Turn
 from adapters.slack import meaning
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.files import not_started, unread
-from adapters.slack.inbound import Arrival, Spoken, deleted, spoken
+from adapters.slack.inbound import Arrival, Spoken, conversation_at, deleted, spoken
 from adapters.slack.inbox import Known, Row
 from adapters.slack.office import Office
 from adapters.slack.payload import bot_user_of, ident, items, mapping, stamp, text
+from adapters.slack.people import nameless
 from adapters.slack.reading import command as command_words
 from adapters.slack.reading import mentioned
 
@@ -76,7 +77,7 @@ class Turns:
     async def _empty(self, arrival: Arrival, said: Spoken) -> str:
         """A mention without a word: say what to do, to people alone."""
         if arrival.kind != "reply" and not said.bot:
-            person = Person(platform="slack", id=said.user, name=said.user)
+            person = nameless(said.user)
             await self._office.answers.privately(_conversation(arrival), person, NOTHING_SAID)
         return ""
 
@@ -154,7 +155,7 @@ class Turns:
         threads = [thread, ""] if channel.startswith("D") else [thread]
         known: Known | None = None
         for one in dict.fromkeys(threads):
-            there = _at(arrival.team, channel, one)
+            there = conversation_at(arrival.team, channel, one)
             known = known or await inbox.stops_in(there) or await inbox.latest_turn(there)
         if known is not None:
             await self._stop(row, known, ident(event, "user"), quiet=False)
@@ -195,8 +196,4 @@ def _word(row: Row) -> str:
 def _conversation(arrival: Arrival) -> ConversationRef:
     said = spoken(arrival.payload)
     assert said is not None
-    return _at(arrival.team, said.channel, said.thread)
-
-
-def _at(team: str, channel: str, thread: str) -> ConversationRef:
-    return ConversationRef(platform="slack", workspace=team, channel=channel, thread=thread)
+    return conversation_at(arrival.team, said.channel, said.thread)
