@@ -36,6 +36,9 @@ from orchestrator.infra.garbage import settle
 
 log = structlog.get_logger(__name__)
 
+# Python's own is 5 ms, which the thread that writes to the disk would wait for at every statement while the
+# loop is busy: what came in would be acknowledged late.
+SWITCH_S = 0.0005
 DRAIN_S = 3  # open streams get this long when the server stops
 
 
@@ -46,6 +49,7 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
         ConfigError: the address is taken or not allowed, or the home cannot be used or is another bot's.
         StoreFailed: the database cannot be used.
     """
+    sys.setswitchinterval(SWITCH_S)
     settings = settings.with_address(host, port)
     await asyncio.to_thread(_make_home, settings.home)
     with _alone(settings.home), _listen(settings) as sock:

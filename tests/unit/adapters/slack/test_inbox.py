@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from adapters.slack import inbox as inbox_module
 from adapters.slack.inbound import Arrival
 from adapters.slack.inbox import EARLY_S, KEPT_S, THREADS_S, Inbox, Row
 from adapters.slack.install import SCHEMA
-from adapters.slack.lanes import MOST_TRIES, Lanes, Passing
+from adapters.slack.lanes import APART_S, MOST_TRIES, Lanes, Passing
 from tests.unit.adapters.slack.arrivals import arrived, event, mention, message, pressed
 
 LIMIT_S = 10.0
@@ -327,6 +328,25 @@ async def test_a_press_is_not_kept_waiting_by_messages_at_work(database: Databas
     finally:
         await lanes.stop()
     assert work.done == [click.key]
+
+
+async def test_a_burst_of_messages_is_spread_and_a_press_does_not_wait_for_it(database: Database) -> None:
+    inbox, begun = Inbox(database), dict[str, float]()
+
+    class Timed(Work):
+        async def perform(self, row: Row) -> str:
+            begun[row.arrival.key] = asyncio.get_running_loop().time()
+            return await super().perform(row)
+
+    lanes = await run(inbox, work := Timed())
+    many = [said(number, f"{number}.000100") for number in range(101, 111)]
+    click = arrived(pressed())
+    await keep(inbox, lanes, *many, click)
+    await until(lambda: len(work.done) == 11)
+    await lanes.stop()
+    times = sorted(begun[one.key] for one in many)
+    assert all(later - sooner > 0.9 * APART_S for sooner, later in pairwise(times))
+    assert begun[click.key] < times[-1], "the press waited for messages"
 
 
 async def test_what_was_interrupted_is_handed_in_at_the_next_start(database: Database) -> None:
