@@ -384,6 +384,16 @@ class Receipt(Value):
     private: bool = False  # an accepted turn's text is for this person alone, where others read along
 
 
+ChoiceKind = Literal["workflow", "run", "agent"]
+
+
+class Choice(Value):
+    """Something that a person may mean who is typing a command."""
+
+    value: str  # goes into the command's words
+    label: str  # as people read it
+
+
 class Inbound(Protocol):
     """The bot's side: adapters hand in what people did. Each returns when it is stored."""
 
@@ -413,6 +423,10 @@ class Inbound(Protocol):
 
     async def home(self, workspace: str, person: Person) -> Home:
         """What this person's own page shows now. Changes nothing."""
+        ...
+
+    async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
+        """What a person may mean who is typing a command; the best first, at most 25. Changes nothing."""
         ...
 
 

@@ -6,13 +6,15 @@ Every answer is a `Receipt`: plain text, or a card of kind "reply" for lists.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from adapters.contract import (
     Card,
     CardId,
     CardPart,
+    Choice,
+    ChoiceKind,
     Command,
     ConversationRef,
     FactsPart,
@@ -21,13 +23,13 @@ from adapters.contract import (
     Receipt,
     Turn,
 )
-from bot import channel_settings, command_words
+from bot import channel_settings, choices, command_words
 from bot.channel_settings import ChannelPolicy, SettingError
 from bot.command_words import WORDS, Words
 from bot.permissions import Permissions
 from orchestrator.errors import NotFound, OrchestratorError, StoreFailed
 from orchestrator.events import RunId, RunStatus, Usage, Who
-from orchestrator.ports import Clock, RunRow
+from orchestrator.ports import AgentInfo, Clock, RunRow
 from orchestrator.service import Service
 
 StartTurn = Callable[[Turn], Awaitable[Receipt]]
@@ -73,7 +75,18 @@ class Commands:
 
     def is_command(self, text: str) -> bool:
         """Whether text after a mention is a command and not a turn."""
-        return command_words.is_command(text, self._service.workflows)
+        return command_words.is_command(text, self._service.workflows, self._service.agents.names())
+
+    async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
+        """What may be meant in a command that is being typed; runs are those that `runs` would show."""
+        match kind:
+            case "workflow":
+                return choices.of_workflows(self._service.workflows.values(), typed)
+            case "agent":
+                return choices.of_agents(self._service.agents.infos(), typed)
+            case "run":
+                page = await self._service.store.runs(limit=LOOKED_AT)
+                return choices.of_runs((r for r in page.items if _in_channel(r, conversation)), typed)
 
     async def policy(self, conversation: ConversationRef) -> ChannelPolicy:
         """What holds in a conversation's channel now."""
@@ -129,7 +142,7 @@ class Commands:
             case "workflows":
                 return self._workflows(command)
             case "agents":
-                return self._agents(command)
+                return self._agents(command, words.rest)
             case "usage":
                 return await self._usage(command)
             case "settings":
@@ -273,10 +286,18 @@ class Commands:
         )
         return _card(command, "Workflows", [FactsPart(facts=facts)])
 
-    def _agents(self, command: Command) -> Receipt:
+    def _agents(self, command: Command, rest: str) -> Receipt:
+        infos = self._service.agents.infos()
+        if rest:
+            agent = next((a for a in infos if a.name == rest.lower()), None)
+            if agent is None:
+                return _no(
+                    f"There is no agent {_short(rest, 40)!r}; there are: {_list(a.name for a in infos)}."
+                )
+            return _card(command, agent.title or agent.name, [_one_agent(agent)])
         facts = tuple(
             (a.title or a.name, " · ".join(bit for bit in (a.model, ", ".join(a.capabilities)) if bit))
-            for a in self._service.agents.infos()
+            for a in infos
         )
         return _card(command, "Agents", [FactsPart(facts=facts)]) if facts else _yes("There are no agents.")
 
@@ -368,6 +389,20 @@ def _in_channel(row: RunRow, conversation: ConversationRef) -> bool:
 def _halves(text: str) -> tuple[str, str]:
     form, _, meaning = text.rpartition(": ")
     return form, meaning
+
+
+def _one_agent(agent: AgentInfo) -> FactsPart:
+    facts = (
+        ("name", agent.name),
+        ("model", agent.model),
+        ("does", _list(agent.capabilities)),
+        ("tools", _list(agent.tools) or "none"),
+    )
+    return FactsPart(facts=tuple((label, value) for label, value in facts if value))
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
 def _rows(rows: Sequence[RunRow]) -> FactsPart:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adapters.contract import (
+    Choice,
+    ChoiceKind,
     Click,
     Command,
+    ConversationRef,
     Feedback,
     FormInput,
     Home,
@@ -70,6 +75,10 @@ class Inbox:
     async def feedback(self, given: Feedback) -> Receipt:
         """An opinion on an answer."""
         return await self._decisions.feedback(given)
+
+    async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
+        """What may be meant in a command that is being typed."""
+        return await self._commands.choices(kind, conversation, typed)
 
     async def home(self, workspace: str, person: Person) -> Home:
         """A person's own page."""

@@ -30,8 +30,10 @@ from adapters.contract import (
 )
 from adapters.database import Database
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
+from adapters.lanes import Lanes, Passing
+from adapters.later import Later
 from adapters.slack.agent_pane import AgentPane
-from adapters.slack.answers import Answers, Later
+from adapters.slack.answers import Answers
 from adapters.slack.api import SlackApi
 from adapters.slack.connection import Connection
 from adapters.slack.entrance import Entrance, bolt_app
@@ -39,7 +41,6 @@ from adapters.slack.files import Files
 from adapters.slack.inbound import Arrival, Me, conversation_at, read, spoken
 from adapters.slack.inbox import BOT_TURNS, Inbox, Row
 from adapters.slack.install import SCHEMA, Installations
-from adapters.slack.lanes import Lanes, Passing
 from adapters.slack.manifest import INSTALL_PATH
 from adapters.slack.modals import Modals, Waiting
 from adapters.slack.naming import Naming
@@ -133,7 +134,7 @@ class SlackAdapter:
         self._flow: AsyncOAuthFlow | None = None
         self._waiting = Waiting()
         self._connection: Connection | None = None
-        self._lanes: Lanes | None = None
+        self._lanes: Lanes[Arrival] | None = None
         self._later: Later | None = None
         self._away: dict[str, float] = {}  # channel that we are not in → since when, monotonic seconds
         self._told_away: set[str] = set()  # conversations whose requester was told so

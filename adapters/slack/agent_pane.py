@@ -13,7 +13,7 @@ from adapters.slack.inbox import Row
 from adapters.slack.manifest import PROMPTS
 from adapters.slack.office import Office
 from adapters.slack.payload import ident, mapping
-from adapters.slack.ports import Urgency
+from adapters.urgency import Urgency
 
 KEPT = 5_000  # people whose view is remembered
 AGAIN_S = 600.0  # prompts stay where they are; they are not set at every look

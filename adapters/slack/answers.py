@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -40,36 +39,6 @@ class Speaker(Protocol):
     async def busy(self, conversation: ConversationRef, text: str) -> None:
         """Show that work goes on."""
         ...
-
-
-class Later:
-    """Small work that nobody waits for."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def do(self, work: Awaitable[object]) -> None:
-        """Begin it; what goes wrong is logged."""
-        task = asyncio.ensure_future(self._quietly(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def stop(self) -> None:
-        """End all of it. May be called twice."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _quietly(self, work: Awaitable[object]) -> None:
-        try:
-            await work
-        except Exception as error:
-            log.info(
-                "Something small did not work.",
-                action="slack.small",
-                error=f"{type(error).__name__}: {error}"[:200],
-            )
 
 
 class Answers:

@@ -22,9 +22,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.errors import AdapterError, NotAllowed, PlatformDown, RateLimited
 from adapters.slack.pace import Pace
-from adapters.slack.ports import BotToken, Tokens, Urgency
+from adapters.slack.ports import BotToken, Tokens
 from adapters.slack.refusals import is_token_trouble, refusal
 from adapters.slack.tokens import API_URL
+from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ import structlog
 
 from adapters.contract import ConversationRef
 from adapters.errors import AdapterError, NotAllowed, PlatformDown, RateLimited
-from adapters.slack.ports import Api, Urgency
+from adapters.slack.ports import Api
+from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
 

@@ -22,10 +22,11 @@ from adapters.slack import uploads
 from adapters.slack.looking import CARD_EVENT
 from adapters.slack.outbound import SlackFile, SlackMessage
 from adapters.slack.plainer import Plainer
-from adapters.slack.ports import SlackRefused, Urgency
+from adapters.slack.ports import SlackRefused
 from adapters.slack.posted import FILE, Posted, Row
 from adapters.slack.streams import Streams, stop_target
 from adapters.slack.uploads import Calls
+from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
 

@@ -10,21 +10,16 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from adapters.attachments import refuse
 from adapters.contract import Attachment
 from adapters.errors import AdapterError, AttachmentRefused, NotAllowed, PlatformDown, RateLimited
 from adapters.slack.payload import ident, mapping, text
-from adapters.slack.ports import Api, SlackRefused, Tokens, Urgency
+from adapters.slack.ports import Api, SlackRefused, Tokens
+from adapters.urgency import Urgency
 
 SLACK_FILES = "files.slack.com"
 TIMEOUT_S = 60.0
 MOST_HOPS = 3
-# Programs and archives: nothing of them can be read, and what is in them cannot be seen.
-REFUSED_ENDINGS = frozenset(
-    {"exe", "dll", "msi", "msix", "dmg", "pkg", "app", "apk", "ipa", "deb", "rpm", "jar", "war", "com", "scr",
-     "so", "dylib", "bin", "iso", "img", "class", "wasm", "zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar",
-     "zst", "cab"}
-)  # fmt: skip
-_UNREAD = ("image/", "audio/", "video/", "font/")
 _SCOPE = (
     "Slack gives its sign-in page instead of {name!r}: the bot lacks the scope files:read. Apply the "
     "manifest that `quartet manifest slack` prints, and install the app again"
@@ -159,54 +154,6 @@ class Files:
             return (https and parts.hostname == SLACK_FILES) or _origin(url) == self._api_origin
         except ValueError:
             return False
-
-
-def refuse(name: str, media_type: str) -> None:
-    """Refuse what is never taken.
-
-    Raises:
-        AttachmentRefused: it is a program or an archive.
-    """
-    ending = name.rpartition(".")[2].lower() if "." in name else ""
-    if ending in REFUSED_ENDINGS:
-        raise AttachmentRefused(
-            f"{name!r} is not taken: .{ending} files are programs or archives, which the agents cannot read; "
-            "send what is in it as text, PDF, Markdown, CSV or code"
-        )
-    if media_type in ("application/zip", "application/x-msdownload", "application/x-executable"):
-        raise AttachmentRefused(
-            f"{name!r} is not taken: it is a program or an archive, which the agents cannot read"
-        )
-
-
-def not_started(attachments: tuple[Attachment, ...], why: str) -> str:
-    """What is said of a message whose files kept it from being taken: all of them, and what to do.
-
-    Args:
-        why: why it was not taken; returned as it is where no file was the reason.
-    """
-    if not any(repr(one.name) in why for one in attachments):
-        return why
-    reasons: dict[str, str] = {}
-    for one in attachments:
-        try:
-            refuse(one.name, one.media_type)
-        except AttachmentRefused as error:
-            reasons[one.name] = str(error)
-        else:
-            if repr(one.name) in why:
-                reasons[one.name] = why
-    said = "; ".join(dict.fromkeys(reasons.values())).rstrip(".")
-    return f"Your question was not started: {said}. Or send it again without {', '.join(reasons)}."
-
-
-def unread(attachments: tuple[Attachment, ...]) -> str:
-    """What is said of files of which the agents see only name and size; "" where there are none."""
-    names = [one.name for one in attachments if one.media_type.startswith(_UNREAD)]
-    if not names:
-        return ""
-    listed = ", ".join(names)
-    return f"The agents see only the name and the size of {listed}: pictures, sound and video are not read."
 
 
 def _is_sign_in(attachment: Attachment, size: int) -> bool:

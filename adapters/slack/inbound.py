@@ -81,6 +81,11 @@ class Arrival:
     enterprise: str
     payload: Payload
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a person waits with a click or a form in their hand."""
+        return self.kind in INTERACTIONS
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from adapters.contract import ConversationRef
 from adapters.database import Database
+from adapters.lanes import Row as AnyRow
 from adapters.slack.inbound import MESSAGES, Arrival, deleted, message_key, spoken
 from adapters.slack.payload import items, mapping
 
@@ -23,15 +24,7 @@ THREADS_S = 400 * 24 * 3600.0  # a thread in which nobody wrote for so long need
 BOT_TURNS = 3  # by other bots in a thread, before a person has to write
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Something that waits to be handed in."""
-
-    arrival: Arrival
-    received: float  # epoch seconds
-    tries: int
-    again: bool = False  # it may have been handed in before: after a failure or a restart
-    early: tuple[Row, ...] = ()  # replies to it that came before it, kept with it
+Row = AnyRow[Arrival]  # something that waits to be handed in
 
 
 @dataclass(frozen=True, slots=True)

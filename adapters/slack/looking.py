@@ -11,8 +11,9 @@ from typing import Any
 
 from adapters.contract import CardId, ConversationRef
 from adapters.slack.payload import Payload, items, mapping
-from adapters.slack.ports import BotToken, Urgency
+from adapters.slack.ports import BotToken
 from adapters.slack.uploads import Calls
+from adapters.urgency import Urgency
 
 CARD_EVENT = "quartet_card"
 PAGE = 200  # Slack's own advice; it may give fewer

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from adapters.contract import Inbound, Person
 from adapters.errors import AdapterError
-from adapters.slack.answers import Answers, Later
+from adapters.later import Later
+from adapters.slack.answers import Answers
 from adapters.slack.inbound import Arrival, Me
 from adapters.slack.inbox import Inbox
 from adapters.slack.naming import Naming

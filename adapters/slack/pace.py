@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adapters.errors import RateLimited
-from adapters.slack.ports import Urgency
+from adapters.urgency import Urgency
 
 # Of what Slack allows we use this much, and a call goes out this much after its time has come: calls
 # overtake each other on their way, and Slack counts them when they arrive.

@@ -20,8 +20,9 @@ from adapters.plain import clean_text
 from adapters.slack import meaning
 from adapters.slack.inbound import Me
 from adapters.slack.payload import ident, items, mapping, stamp, text
-from adapters.slack.ports import Api, SlackRefused, Urgency
+from adapters.slack.ports import Api, SlackRefused
 from adapters.slack.reading import mentioned
+from adapters.urgency import Urgency
 
 NAMES_S = 600.0  # how long a name is kept
 GROUPS_S = 120.0

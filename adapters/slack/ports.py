@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Protocol
 
 from adapters.errors import AdapterError
+from adapters.urgency import Urgency
 
 
 class SlackRefused(AdapterError):
@@ -20,15 +20,6 @@ class SlackRefused(AdapterError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class Urgency(IntEnum):
-    """What goes first when a method's limit is reached. Lower goes first."""
-
-    PERSON = 0  # somebody waits with a form or a click in their hand: views, notes
-    ANSWER = 1  # answers, errors, approvals and what was decided of them
-    REPLY = 2  # answers to commands, the root message of a turn
-    PROGRESS = 3  # status cards: never waited for, the newest version is sent when there is room
 
 
 @dataclass(frozen=True, slots=True)

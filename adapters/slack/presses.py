@@ -18,7 +18,7 @@ from adapters.slack.inbound import Arrival, conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
 from adapters.slack.payload import ident, mapping, place, presser, text
-from adapters.slack.ports import Urgency
+from adapters.urgency import Urgency
 
 FORM_WITHIN_S = 1.2  # after this a form that is still awaited gets its place on the screen
 ELSEWHERE = "This stands in another workspace. The page shows what is in this one now."

@@ -17,8 +17,9 @@ from adapters.slack.inbound import conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
 from adapters.slack.payload import items, mapping, stamp, text
-from adapters.slack.ports import SlackRefused, Urgency
+from adapters.slack.ports import SlackRefused
 from adapters.slack.text import neutral
+from adapters.urgency import Urgency
 
 EVENT = "quartet_root"
 LONGEST = 3_500  # characters of a question that are shown; the run has all of it

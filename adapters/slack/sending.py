@@ -34,10 +34,11 @@ from adapters.slack.card_calls import QUIET, QUIET_TEXT, CardCalls, digest_of
 from adapters.slack.looking import Found, look
 from adapters.slack.outbound import SlackMessage
 from adapters.slack.plainer import Plainer
-from adapters.slack.ports import SlackRefused, Urgency
+from adapters.slack.ports import SlackRefused
 from adapters.slack.posted import FILE, Posted, Row
 from adapters.slack.streams import AGE_S, Progress, Streams, stop_target
 from adapters.slack.uploads import Calls
+from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,9 @@ from adapters.contract import Card, CardId, ConversationRef
 from adapters.errors import AdapterError, CardRefused, MessageGone, NotAllowed, PlatformDown, RateLimited
 from adapters.slack import stream_drawing
 from adapters.slack.looking import CARD_EVENT
-from adapters.slack.ports import Api, SlackRefused, Urgency
+from adapters.slack.ports import Api, SlackRefused
 from adapters.slack.posted import Posted, Row
+from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
 

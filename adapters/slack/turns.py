@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+from adapters.attachments import not_started, unread
 from adapters.contract import ConversationRef, Person, Receipt, ThreadLine, Turn
 from adapters.slack import meaning
 from adapters.slack.agent_pane import AgentPane
-from adapters.slack.files import not_started, unread
 from adapters.slack.inbound import Arrival, Spoken, conversation_at, deleted, spoken
 from adapters.slack.inbox import Known, Row
 from adapters.slack.office import Office

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from adapters.contract import ConversationRef
 from adapters.slack.outbound import SlackFile
-from adapters.slack.ports import Api, BotToken, Urgency
+from adapters.slack.ports import Api, BotToken
+from adapters.urgency import Urgency
 
 
 class Calls(Api, Protocol):

@@ -19,6 +19,8 @@ from adapters.contract import (
     CardId,
     CardKind,
     ChatAdapter,
+    Choice,
+    ChoiceKind,
     Click,
     Command,
     ConversationRef,
@@ -60,6 +62,8 @@ class RecordingInbound:
         self.answer_withdrawals: deque[Receipt] = deque()
         self.answer_feedbacks: deque[Receipt] = deque()
         self.home_page = Home(usage=FactsPart(facts=()))
+        self.offered: list[Choice] = []  # what people may mean who type a command
+        self.asked_choices: list[tuple[ChoiceKind, str]] = []
         self.last_receipt = Receipt(accepted=True)  # the latest answer of them all
         self._news = asyncio.Condition()
 
@@ -86,6 +90,10 @@ class RecordingInbound:
             self.homes.append((workspace, person))
             self._news.notify_all()
             return self.home_page
+
+    async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
+        self.asked_choices.append((kind, typed))
+        return [choice for choice in self.offered if typed in choice.value]
 
     async def _keep(self, kept: list[T], new: T, script: deque[Receipt]) -> Receipt:
         async with self._news:

@@ -14,7 +14,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from adapters.contract import (
     Button,
     Card,
     CardId,
+    Choice,
+    ChoiceKind,
     Click,
     Command,
     ConversationRef,
@@ -102,6 +104,9 @@ class Bot:
     async def home(self, workspace: str, person: Person) -> Home:
         self.homes.append(person)
         return self.home_shown
+
+    async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
+        raise AssertionError("Slack does not ask while somebody types")
 
 
 class Desk:
@@ -486,7 +491,7 @@ async def test_files_of_a_mention_may_come_with_its_other_event(desk: Desk) -> N
 async def test_a_press_that_never_gets_through_is_told_to_who_pressed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.slack.lanes.MOST_TRIES", 1)
+    monkeypatch.setattr("adapters.lanes.MOST_TRIES", 1)
     here = await asked(desk)
     posted = await desk.adapter.post(here, approval(), nonce="n")
     desk.bot.answers("click", PlatformDown("the disk is full"))

@@ -628,6 +628,6 @@ async def test_no_missing_or_wrong_field_of_any_payload_is_an_error(house: House
     assert number > 1_000
     # Nothing is left that is tried again and again.
     assert [
-        told for told in house.logged if told.get("action") in ("slack.not_kept", "slack.delivery_failed")
+        told for told in house.logged if told.get("action") in ("slack.not_kept", "chat.delivery_failed")
     ] == []
     assert house.logged  # … and what went wrong is in the log

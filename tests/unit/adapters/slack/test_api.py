@@ -19,8 +19,9 @@ from adapters.errors import (
     RateLimited,
 )
 from adapters.slack.api import SlackApi, is_repeatable
-from adapters.slack.ports import SlackRefused, Urgency
+from adapters.slack.ports import SlackRefused
 from adapters.slack.refusals import refusal
+from adapters.urgency import Urgency
 from tests.unit.adapters.slack.going_out import SCOPES, Desk, desk
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from adapters.attachments import unread
 from adapters.contract import Attachment
 from adapters.errors import AttachmentRefused, PlatformDown, RateLimited
-from adapters.slack.files import Files, unread
-from adapters.slack.ports import BotToken, SlackRefused, Urgency
+from adapters.slack.files import Files
+from adapters.slack.ports import BotToken, SlackRefused
+from adapters.urgency import Urgency
 
 LIMIT = 100_000
 

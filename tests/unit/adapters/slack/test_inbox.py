@@ -17,11 +17,11 @@ import pytest
 from adapters.contract import ConversationRef
 from adapters.database import Database
 from adapters.errors import NotAllowed, PlatformDown
+from adapters.lanes import APART_S, MOST_TRIES, Lanes, Passing
 from adapters.slack import inbox as inbox_module
 from adapters.slack.inbound import Arrival
 from adapters.slack.inbox import EARLY_S, KEPT_S, THREADS_S, Inbox, Row
 from adapters.slack.install import SCHEMA
-from adapters.slack.lanes import APART_S, MOST_TRIES, Lanes, Passing
 from tests.unit.adapters.slack.arrivals import arrived, event, mention, message, pressed
 
 LIMIT_S = 10.0
@@ -286,13 +286,13 @@ def said(number: int, thread: str = "100.000100") -> Arrival:
     return arrived(event(mention(ts=f"{number}.000100", thread_ts=thread)))
 
 
-async def run(inbox: Inbox, work: Work) -> Lanes:
+async def run(inbox: Inbox, work: Work) -> Lanes[Arrival]:
     lanes = Lanes(inbox, work.perform, work.give_up, first_pause_s=0.001)
     await lanes.start()
     return lanes
 
 
-async def keep(inbox: Inbox, lanes: Lanes, *arrivals: Arrival) -> None:
+async def keep(inbox: Inbox, lanes: Lanes[Arrival], *arrivals: Arrival) -> None:
     for arrival in arrivals:
         row = await inbox.keep(arrival)
         assert row is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import RateLimited
 from adapters.slack.pace import KEPT_CHANNELS, LIMITS, Gate, Limit, Pace, Rate, limit_of
-from adapters.slack.ports import Urgency
+from adapters.urgency import Urgency
 
 POST = LIMITS["chat.postMessage"]
 UPDATE = LIMITS["chat.update"]

@@ -11,7 +11,8 @@ import pytest
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
 from adapters.slack.inbound import Me
 from adapters.slack.people import People
-from adapters.slack.ports import SlackRefused, Urgency
+from adapters.slack.ports import SlackRefused
+from adapters.urgency import Urgency
 
 USERS: dict[str, dict[str, Any]] = {
     "UADA": {"id": "UADA", "name": "ada", "profile": {"display_name": "Ada"}},

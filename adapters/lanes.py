@@ -1,53 +1,112 @@
-"""Hand in what was kept: in order within a lane, lanes side by side, again after a failure."""
+"""Hand in what was kept: in order within a lane, lanes side by side, again after a failure.
+
+For platforms whose payloads an adapter stores before it acknowledges them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from adapters.errors import ConversationGone, NotAllowed
-from adapters.slack.inbound import INTERACTIONS
-from adapters.slack.inbox import Inbox, Row
 
 AT_ONCE = 32  # lanes of messages at work; people's presses have as many places of their own
 MOST_TRIES = 20
 LONGEST_PAUSE_S = 30.0  # seconds between two tries
 PRUNE_S = 3600.0
-APART_S = 0.02  # between two messages handed in: what Slack sends at once is acknowledged first
+APART_S = 0.02  # between two messages handed in: what comes at once is acknowledged first
 STUCK_S = 5.0  # seconds with one row, until words that need nothing of it pass ahead
 
 log = structlog.get_logger(__name__)
 
-Perform = Callable[[Row], Awaitable[str]]  # → the run id it became, or ""
+
+class Arrived(Protocol):
+    """Something that a person did."""
+
+    @property
+    def key(self) -> str:
+        """The same delivery again has the same key."""
+        ...
+
+    @property
+    def lane(self) -> str:
+        """Rows of one lane are handed in in order."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What it is, for the log."""
+        ...
+
+    @property
+    def pressed(self) -> bool:
+        """Whether a person waits with a click or a form in their hand: it does not wait for messages."""
+        ...
+
+
+A = TypeVar("A", bound=Arrived)
+
+
+@dataclass(frozen=True)  # slots and a generic alias that makes one do not go together in Python 3.11
+class Row(Generic[A]):
+    """Something that waits to be handed in."""
+
+    arrival: A
+    received: float  # epoch seconds
+    tries: int
+    again: bool = False  # it may have been handed in before: after a failure or a restart
+    early: tuple[Row[A], ...] = ()  # what belongs behind it and came before it, kept with it
+
+
+class Kept(Protocol[A]):
+    """The store of what came in."""
+
+    async def waiting(self) -> Sequence[Row[A]]:
+        """What was kept and not taken by the bot yet, in order."""
+        ...
+
+    async def done(self, key: str, run_id: str = "") -> None:
+        """The bot has it."""
+        ...
+
+    async def given_up(self, key: str) -> None:
+        """The bot will never take it."""
+        ...
+
+    async def failed(self, key: str) -> int:
+        """Count one try more; how many there were."""
+        ...
+
+    async def prune(self) -> None:
+        """Forget what was done long ago."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class Passing(Generic[A]):
     """What goes ahead of a row that does not get through, such as one whose file cannot be had."""
 
-    may: Callable[[Row], bool]
-    takes_back: Callable[[Row, Row], bool]  # (what passes, the stuck one) → the stuck one is given up
-    taken_back: Callable[[Row], Awaitable[None]]  # tells the person; must not raise
+    may: Callable[[Row[A]], bool]
+    takes_back: Callable[[Row[A], Row[A]], bool]  # (what passes, the stuck one) → the stuck one is given up
+    taken_back: Callable[[Row[A]], Awaitable[None]]  # tells the person; must not raise
 
 
-async def _silently(_: Row) -> None:
+async def _silently(_: object) -> None:
     """Nobody is to be told."""
 
 
-NOTHING_PASSES = Passing(lambda _: False, lambda _, __: False, _silently)
-
-
-class Lanes:
+class Lanes(Generic[A]):
     """The workers between the inbox and the bot.
 
     Args:
         inbox: what was kept.
-        perform: hands one in; what it raises is tried again, but for `NotAllowed` and `ConversationGone`.
+        perform: hands one in and says which run it became, or "".
+            What it raises is tried again, but for `NotAllowed` and `ConversationGone`.
         give_up: tells the person that it was in vain; must not raise.
         passing: what need not wait for a row that is stuck.
         first_pause_s: seconds before the second try; doubled each time.
@@ -56,22 +115,22 @@ class Lanes:
 
     def __init__(
         self,
-        inbox: Inbox,
-        perform: Perform,
-        give_up: Callable[[Row], Awaitable[None]],
+        inbox: Kept[A],
+        perform: Callable[[Row[A]], Awaitable[str]],
+        give_up: Callable[[Row[A]], Awaitable[None]],
         *,
-        passing: Passing = NOTHING_PASSES,
+        passing: Passing[A] | None = None,
         first_pause_s: float = 0.5,
         stuck_s: float = STUCK_S,
     ) -> None:
-        self._passing = passing
+        self._passing: Passing[A] = passing or Passing(lambda _: False, lambda _, __: False, _silently)
         self._stuck_s = stuck_s
         self._stuck: dict[str, asyncio.Task[None]] = {}  # lane → the work on its first row
         self._inbox = inbox
         self._perform = perform
         self._give_up = give_up
         self._first_pause_s = first_pause_s
-        self._queues: dict[str, deque[Row]] = {}
+        self._queues: dict[str, deque[Row[A]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._messages = asyncio.Semaphore(AT_ONCE)
         self._presses = asyncio.Semaphore(AT_ONCE)
@@ -98,7 +157,7 @@ class Lanes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row[A]) -> None:
         """Queue what was kept. Before the start nothing happens: `start` finds it in the inbox."""
         if not self._running:
             return
@@ -140,7 +199,7 @@ class Lanes:
             queue.remove(row)
             self._spawn(self._pass_ahead(row, queue[0], first))
 
-    async def _pass_ahead(self, row: Row, stuck: Row, work: asyncio.Task[None]) -> None:
+    async def _pass_ahead(self, row: Row[A], stuck: Row[A], work: asyncio.Task[None]) -> None:
         if self._passing.takes_back(row, stuck) and not work.done():
             work.cancel()
             await asyncio.wait([work])
@@ -149,8 +208,8 @@ class Lanes:
                 await self._passing.taken_back(stuck)
         await self._until_done(row, ahead=True)
 
-    async def _until_done(self, row: Row, *, ahead: bool = False) -> None:
-        places = self._presses if ahead or row.arrival.kind in INTERACTIONS else self._messages
+    async def _until_done(self, row: Row[A], *, ahead: bool = False) -> None:
+        places = self._presses if ahead or row.arrival.pressed else self._messages
         pause_s = self._first_pause_s
         while True:
             async with places:
@@ -173,17 +232,17 @@ class Lanes:
         if begin > now:
             await asyncio.sleep(begin - now)
 
-    async def _once(self, row: Row) -> bool:
+    async def _once(self, row: Row[A]) -> bool:
         """Whether it is settled."""
         key = row.arrival.key
         try:
             run_id = await self._perform(row)
             await self._inbox.done(key, run_id)
         except (NotAllowed, ConversationGone) as error:
-            self._log(row, "Something that came in can never be answered.", "slack.unanswerable", error)
+            self._log(row, "Something that came in can never be answered.", "chat.unanswerable", error)
         except Exception as error:
             self._log(
-                row, "Something that came in could not be handed to the bot.", "slack.delivery_failed", error
+                row, "Something that came in could not be handed to the bot.", "chat.delivery_failed", error
             )
             if await self._tries(key) < MOST_TRIES:
                 return False
@@ -196,17 +255,17 @@ class Lanes:
         try:
             await self._inbox.given_up(key)
         except Exception as error:  # the file itself fails: at the next start it is tried again
-            log.warning("slack.db failed.", action="slack.file_failed", error=type(error).__name__)
+            _file_failed(error)
         return True
 
     async def _tries(self, key: str) -> int:
         try:
             return await self._inbox.failed(key)
         except Exception as error:
-            log.warning("slack.db failed.", action="slack.file_failed", error=type(error).__name__)
+            _file_failed(error)
             return 0
 
-    def _log(self, row: Row, message: str, action: str, error: Exception) -> None:
+    def _log(self, row: Row[A], message: str, action: str, error: Exception) -> None:
         log.warning(
             message,
             action=action,
@@ -222,4 +281,10 @@ class Lanes:
             try:
                 await self._inbox.prune()
             except Exception as error:
-                log.warning("slack.db failed.", action="slack.file_failed", error=type(error).__name__)
+                log.warning(
+                    "An adapter's file failed.", action="chat.file_failed", error=type(error).__name__
+                )
+
+
+def _file_failed(error: Exception) -> None:
+    log.warning("An adapter's file failed.", action="chat.file_failed", error=type(error).__name__)
