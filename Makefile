@@ -18,7 +18,7 @@ INSTALL = $(UV) pip install -q --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install dev test fmt format-check lint types imports unit bench docs
+.PHONY: help up install dev test fmt format-check lint types imports unit bench docs platforms
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name text; do \
@@ -46,6 +46,9 @@ imports: dev ## the layers between the packages
 
 docs: dev ## check the pages: links, commands, settings and dependencies they name
 	@$(BIN)/python -m pytest -q tests/unit/test_house.py
+
+platforms: dev ## play every conversation on every platform; write the table of docs/platforms.md
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --write-platforms tests/journey/test_journeys.py tests/contract/test_adapters.py
 
 bench: $(VENV)/.bench ## measure against peers, with what bench/ says
 	@$(BIN)/python -m bench $(ARGS)

@@ -448,6 +448,11 @@ class ChatAdapter(Protocol):
         """Why the platform is not reached now, with the remedy; "": all is well."""
         ...
 
+    @property
+    def lacking(self) -> str:
+        """What does not work though the platform is reached, with the remedy; "": nothing."""
+        ...
+
     def routes(self) -> Sequence[BaseRoute]:
         """HTTP routes this adapter needs; empty for most. Mounted by the composition root."""
         ...

@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from adapters.contract import Platform
+from bot import members
 from orchestrator.events import RunSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -26,11 +27,6 @@ Stored = Mapping[str, Any]  # what was set for a channel, as `parse_change` made
 MONTH_S: Final = 31 * 86_400.0
 ALIASES: Final = {"expires_after": "expires_after_s", "approver": "approvers", "admin": "admins"}
 _SHOWN: Final = {"expires_after_s": "expires_after"}  # people give units, so the name has none
-# Bare ids of Slack: long, or with a digit, so that no name in capitals is taken for one.
-_BARE: Final = r"(?:(?=[A-Z]*[0-9])[A-Z0-9]+|[A-Z]{7,})"
-_SLACK_PERSON: Final = re.compile(rf"[UW]{_BARE}")
-_SLACK_GROUP: Final = re.compile(rf"S{_BARE}")
-_DISCORD_ID: Final = re.compile(r"[0-9]{17,20}")
 _PART: Final = "models."  # one agent's model is stored as "models.<agent>", so that changes do not collide
 
 
@@ -307,33 +303,10 @@ def _items(text: str) -> list[str]:
 
 
 def _member(key: str, item: str, platform: Platform) -> str:
-    """A person's key or a group's id, as typed or as meant. What can be nobody would lock everybody out.
-
-    Raises:
-        SettingError: it is neither.
-    """
-    where, colon, who = item.partition(":")
-    if colon and where in get_args(Platform) and who and _is_person(where, who):
-        return item
-    if not colon and platform == "slack" and _SLACK_PERSON.fullmatch(item):
-        return f"slack:{item}"
-    if not colon and (_SLACK_GROUP.fullmatch(item) or (platform == "discord" and _is_person(platform, item))):
-        return item
-    if platform == "slack":
-        remedy = (
-            f"mention them, as {shown_name(key)}=@ada picked from the list that opens after @, or write "
-            "platform:id (slack:U0123ABCD) or the id of a user group"
-        )
-    else:
-        remedy = f"write platform:id, as {platform}:ada; several are separated by commas"
-    raise SettingError(f"{key}: {_short(item)!r} is only a name, not a person or group: {remedy}")
-
-
-def _is_person(platform: str, text: str) -> bool:
-    """Whether an id can be that of a person there; who exists, only the platform knows."""
-    if platform == "slack":
-        return re.fullmatch(r"[UW][A-Z0-9]+", text) is not None
-    return platform != "discord" or _DISCORD_ID.fullmatch(text) is not None
+    try:
+        return members.member(shown_name(key), item, platform)
+    except members.NobodyMeant as error:
+        raise SettingError(str(error)) from None
 
 
 def _unknown_key(key: str) -> str:

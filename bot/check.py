@@ -17,6 +17,7 @@ from typing import cast
 import click
 from pydantic import BaseModel, SecretStr
 
+from bot.check_discord import ask_discord, discord_rows
 from bot.check_home import home_flaw
 from bot.check_row import CheckRow, State
 from bot.check_slack import ask_slack, outside_rows, slack_rows
@@ -38,7 +39,7 @@ def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]
 
     Args:
         found: what the sources hold.
-        online: also ask Slack about each token, and each configured model provider for its models.
+        online: also ask Slack and Discord about each token, and each configured provider for its models.
 
     Returns:
         The rows, and whether nothing is wrong.
@@ -52,6 +53,7 @@ def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]
         rows += _folders(found.settings)
         rows += _models(found.settings)
         rows += slack_rows(found.settings)
+        rows += discord_rows(found.settings)
         rows += outside_rows(found.settings)
         if online:
             rows += asyncio.run(_ask_all(found.settings))
@@ -235,8 +237,10 @@ def _models(settings: Settings) -> Iterator[CheckRow]:
 
 async def _ask_all(settings: Settings) -> list[CheckRow]:
     models = asyncio.gather(*(_ask(provider) for provider in settings.providers().values()))
-    found, slack = await asyncio.gather(models, ask_slack(settings, ONLINE_TIMEOUT_S))
-    return [*found, *slack]
+    found, slack, discord = await asyncio.gather(
+        models, ask_slack(settings, ONLINE_TIMEOUT_S), ask_discord(settings, ONLINE_TIMEOUT_S)
+    )
+    return [*found, *slack, *discord]
 
 
 async def _ask(provider: ProviderSettings) -> CheckRow:
@@ -292,7 +296,9 @@ def print_rows(rows: Iterable[CheckRow]) -> None:
 
 @click.command("check")
 @click.option(
-    "--online", is_flag=True, help="Also ask Slack and the model providers whether they take the keys."
+    "--online",
+    is_flag=True,
+    help="Also ask Slack, Discord and the model providers whether they take the keys.",
 )
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Instead of config/quartet.yaml."

@@ -28,7 +28,11 @@ COMMANDS = {
     "check": ("bot.check", "check_command", "Show every setting, where it came from and what is wrong."),
     "runs": ("bot.cli_runs", "runs", "List, show, stop, pause and resume runs."),
     "workflows": ("bot.cli_workflows", "workflows", "List, show and check workflow definitions."),
-    "manifest": ("bot.cli_manifest", "manifest", "What to paste when the app is created in Slack."),
+    "manifest": (
+        "bot.cli_manifest",
+        "manifest",
+        "What to set up in Slack or Discord: manifest, invite link.",
+    ),
     "agents": ("bot.cli_agents", "agents", "The agents: capabilities, model, load, success, mean time."),
 }
 

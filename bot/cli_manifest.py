@@ -1,7 +1,8 @@
-"""`quartet manifest`: what a chat platform is told of the app when it is created."""
+"""`quartet manifest`: what a chat platform has to be told of the app."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import click
@@ -13,12 +14,13 @@ from bot.cli_settings import settings_of
 @click.group()
 @common
 def manifest() -> None:
-    r"""Print what to paste when the app is created on a chat platform.
+    r"""Print what to set up when the app is created on a chat platform.
 
     \b
     Examples:
       quartet manifest slack
       quartet manifest slack --http --base-url https://bot.example.com
+      quartet manifest discord
     """
 
 
@@ -54,7 +56,42 @@ def slack(context: click.Context, http: bool, base_url: str | None) -> None:
 
 
 @manifest.command("discord")
+@click.option(
+    "--application-id", metavar="ID", help="Of the app (General Information). Default: the token's own."
+)
+@click.option("--online", is_flag=True, help="Ask Discord for the application id.")
 @common
-def discord() -> None:
-    """Not in this version: the bot does not talk on Discord yet."""
-    raise click.ClickException("Discord is not in this version; there is nothing to set up there yet")
+@click.pass_context
+def discord(context: click.Context, application_id: str | None, online: bool) -> None:
+    r"""Print the link that invites the bot to a server, what it asks for and why, and the app's switches.
+
+    \b
+    Examples:
+      quartet manifest discord
+      quartet manifest discord --application-id 112233445566778899
+    """
+    from adapters.discord.manifest import application_id as id_in
+    from adapters.discord.manifest import is_id
+    from adapters.discord.manifest import manifest as discord_manifest
+
+    if application_id is not None and not is_id(application_id):
+        raise click.UsageError(
+            "an application id has 17 to 20 digits: copy it from General Information", context
+        )
+    if application_id is None:
+        settings = settings_of(context)
+        token = settings.discord_bot_token.get_secret_value() if settings.discord_bot_token else ""
+        application_id = _asked(token, settings.discord_api_url) if online else id_in(token)
+    click.echo(discord_manifest(application_id))
+
+
+def _asked(token: str, api_url: str) -> str:
+    from adapters.discord.online import application
+    from adapters.errors import AdapterError
+
+    if not token:
+        raise click.ClickException("Discord can only be asked with a token; set DISCORD_BOT_TOKEN")
+    try:
+        return asyncio.run(application(token, api_url=api_url))
+    except AdapterError as error:
+        raise click.ClickException(str(error)) from None

@@ -17,7 +17,7 @@ from bot.cli import common, given
 @common
 @click.pass_context
 def up(context: click.Context, host: str | None, port: int | None) -> None:
-    r"""Start the bot: Slack where it has tokens, the web page and the HTTP API.
+    r"""Start the bot: Slack and Discord where they have tokens, the web page and the HTTP API.
 
     It works with no key at all: then the rules engine plays the four agents. Ctrl-C stops it;
     runs under way go on at the next start.

@@ -24,7 +24,7 @@ WORDS: Final = {
     "resume": "resume [RUN]: go on",
     "runs": "runs [STATUS]: the latest runs of this channel",
     "workflows": "workflows: what can be run",
-    "agents": "agents: who works on a run",
+    "agents": "agents [AGENT]: who works on a run",
     "usage": "usage: tokens and cost of this month by model",
     "settings": "settings, settings KEY=VALUE, settings KEY= (back to the default): of this channel",
     "why": "why: the last time you were allowed or refused something here",
@@ -51,12 +51,13 @@ def read(text: str) -> Words:
     return Words(word if rest else word.rstrip(".!?") or word, rest)
 
 
-def is_command(text: str, workflows: Collection[str] = ()) -> bool:
+def is_command(text: str, workflows: Collection[str] = (), agents: Collection[str] = ()) -> bool:
     """Whether text after a mention is one of our words and not a turn.
 
     Args:
         text: without the mention.
         workflows: names there are; `run NAME …` is a command only with one of them.
+        agents: names there are; likewise `agents NAME`.
     """
     words = read(text)
     if words.word not in WORDS:
@@ -71,6 +72,8 @@ def is_command(text: str, workflows: Collection[str] = ()) -> bool:
             return RUN_ID.fullmatch(rest) is not None
         case "runs":
             return rest.lower() in STATUSES
+        case "agents":
+            return rest.lower() in agents
         case "help":
             return rest.lower() in WORDS
         case "settings":

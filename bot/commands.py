@@ -37,6 +37,7 @@ StartTurn = Callable[[Turn], Awaitable[Receipt]]
 LISTED = 10  # runs in a list
 LOOKED_AT = 100  # newest runs of a status among which those of a channel are looked for
 TITLE_LENGTH = 70
+DIRECT = "@me"  # the workspace of Discord's direct messages, of all people
 _AGAIN = "This command came before and is not performed again; `status` shows how things are."
 _OPEN: tuple[RunStatus, ...] = ("running", "waiting", "paused", "queued")
 
@@ -304,18 +305,23 @@ class Commands:
     async def _usage(self, command: Command) -> Receipt:
         place = command.conversation
         # Workspaces that installed the bot are nobody's business but their own; the page is the operator's.
-        own = "" if place.workspace == "local" else f"{place.platform}:{place.workspace}"
+        match place.workspace:
+            case "local":
+                own, whose = "", "all channels"
+            case _ if place.workspace == DIRECT:
+                own, whose = place.channel_key, "this conversation"
+            case workspace:
+                own, whose = f"{place.platform}:{workspace}", "all channels of this workspace"
         month, facts = await self.usage(own)
         if not facts.facts:
             return _yes(f"No model was used in {month}.")
-        whose = "all channels of this workspace" if own else "all channels"
         return _card(command, f"Usage in {month} (UTC), {whose}", [facts])
 
     async def usage(self, workspace: str = "") -> tuple[str, FactsPart]:
         """What this month's runs have used by model, and which month that is.
 
         Args:
-            workspace: "slack:T1"; "": of all.
+            workspace: "slack:T1", or a channel's key; "": of all.
         """
         now = self._clock.now()
         since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

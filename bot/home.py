@@ -20,7 +20,7 @@ from adapters.contract import (
 from adapters.plain import clipped
 from bot import channel_settings
 from bot.channel_settings import ChannelPolicy
-from bot.commands import Commands
+from bot.commands import DIRECT, Commands
 from bot.permissions import Actor, is_admin, may_decide
 from bot.presenter import approval_card
 from orchestrator.errors import OrchestratorError, StoreFailed
@@ -61,12 +61,16 @@ class Homes:
             StoreFailed: the database cannot be read.
         """
         where = f"{person.platform}:{workspace}"
-        month, usage = await self._commands.usage(where)
+        runs = await self._runs(where, person)
+        own = where
+        if workspace == DIRECT:  # what others say there directly is theirs
+            own = runs[0].conversation.channel_key if runs else f"{where}:"
+        month, usage = await self._commands.usage(own)
         if not usage.facts:
             usage = FactsPart(facts=((month, "no model was used"),))
         return Home(
             questions=tuple(await self._questions(where, person)),
-            runs=tuple(await self._runs(where, person)),
+            runs=tuple(runs),
             usage=usage,
             channels=tuple(await self._channels(where, person)),
             label=self._label,
@@ -148,4 +152,5 @@ def _channel(channel_key: str, policy: ChannelPolicy) -> HomeChannel:
 def _is_direct(channel_key: str) -> bool:
     """Whether it is a direct message as far as its id tells; the store leaves out those without threads."""
     platform, _, place = channel_key.partition(":")
-    return platform == "slack" and place.rpartition(":")[2].startswith("D")
+    workspace, _, channel = place.partition(":")
+    return workspace == DIRECT or (platform == "slack" and channel.startswith("D"))

@@ -119,6 +119,8 @@ class Platforms:
                 link.connected, link.trouble = True, ""
                 log.debug("connected", action="platform_connected", platform=name)
                 self._tell(f"{name.capitalize()} is connected.")
+                if link.adapter.lacking:
+                    self._tell(f"{name.capitalize()}: {_one_line(link.adapter.lacking)}")
                 ready(name)
                 return
             self._note(name, link, _one_line(trouble))

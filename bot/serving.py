@@ -121,18 +121,25 @@ def _platforms(settings: Settings) -> Platforms:
     Raises:
         ConfigError: the key that tokens are encrypted with cannot be used.
     """
-    if not (settings.slack_bot_token or settings.slack_client_id):
-        return Platforms((), say)
-    try:
-        return Platforms([_slack(settings)], say)
-    except ConfigError:
-        raise
-    except Exception as error:
-        # A library that is missing or broken: the page and the others go on without.
-        log.exception("a platform broke", action="platform_broke", platform="slack")
-        trouble = f"it cannot be loaded ({type(error).__name__}: {error}); `make install` mends libraries"
-        say(f"Slack is not connected: {trouble}")
-        return Platforms((), say, broken={"slack": trouble})
+    made: list[ChatAdapter] = []
+    broken: dict[str, str] = {}
+    for name, wanted, make in (
+        ("slack", settings.slack_bot_token or settings.slack_client_id, _slack),
+        ("discord", settings.discord_bot_token, _discord),
+    ):
+        if not wanted:
+            continue
+        try:
+            made.append(make(settings))
+        except ConfigError:
+            raise
+        except Exception as error:
+            # A library that is missing or broken: the page and the others go on without.
+            log.exception("a platform broke", action="platform_broke", platform=name)
+            trouble = f"it cannot be loaded ({type(error).__name__}: {error}); `make install` mends libraries"
+            say(f"{name.capitalize()} is not connected: {trouble}")
+            broken[name] = trouble
+    return Platforms(made, say, broken=broken)
 
 
 def _slack(settings: Settings) -> ChatAdapter:
@@ -151,6 +158,20 @@ def _slack(settings: Settings) -> ChatAdapter:
         progress=settings.slack.progress,
         allowed_bots=settings.slack.bots,
         bot_turns=settings.slack.bot_turns,
+    )
+
+
+def _discord(settings: Settings) -> ChatAdapter:
+    from adapters.discord.adapter import discord_adapter
+
+    return discord_adapter(
+        settings.home,
+        token=_plain(settings.discord_bot_token),
+        guild_ids=settings.discord_guild_ids,
+        api_url=settings.discord_api_url,
+        allowed_bots=settings.discord.bots,
+        bot_turns=settings.discord.bot_turns,
+        shards=settings.discord.shards,
     )
 
 
@@ -196,8 +217,8 @@ def _components(core: Core) -> dict[str, api_core.Component]:
         parts[name] = api_core.Component(status=status, detail=detail)
     for name, adapter in core.adapters.items():
         status, detail = core.platforms.state(name)
-        if status == "healthy" and adapter.trouble:
-            status, detail = "degraded", adapter.trouble
+        if status == "healthy" and (adapter.trouble or adapter.lacking):
+            status, detail = "degraded", adapter.trouble or adapter.lacking
         parts[name] = api_core.Component(status=status, detail=detail)
     detail = "no model is configured" if core.settings.engine == "rules" else ""
     parts["agents"] = api_core.Component(

@@ -16,7 +16,9 @@ from bot.channel_settings import ChannelPolicy, SettingError
 PREFIX: Final = "settings:"
 DEFAULT: Final = "(default)"  # no name of anything: parentheses are in none
 Changes = dict[str, Any]
+Parse = Callable[[str, str], Changes]
 _LONGEST: Final = 2_000  # characters of a field
+_MOST: Final = 20  # values that come without a field
 _LABELS: Final = {
     "workflow": "Workflow",
     "approvals": "Approvals",
@@ -73,7 +75,7 @@ def settings_form(
     ours = {key for key, origin in channel_settings.origins(stored).items() if origin == "channel"}
     fields: list[FormField] = []
     for name, label in _LABELS.items():
-        key = {"model": "models", "expires_after": "expires_after_s"}.get(name, name)
+        key = _key(name)
         by_default = channel_settings.show(key, defaults)
         choices = tuple((w, w) for w in sorted(workflows)) if name == "workflow" else _CHOICES.get(name, ())
         if choices:
@@ -107,9 +109,11 @@ def settings_form(
     )
 
 
-def changes(
-    form: Form, values: Mapping[str, str], parse: Callable[[str, str], Changes]
-) -> tuple[Changes, dict[str, str]]:
+def _key(name: str) -> str:
+    return {"model": "models", "expires_after": "expires_after_s"}.get(name, name)
+
+
+def changes(form: Form, values: Mapping[str, str], parse: Parse) -> tuple[Changes, dict[str, str]]:
     """What a filled form changes.
 
     Args:
@@ -133,6 +137,13 @@ def changes(
             found |= parse(field.name, "" if given == DEFAULT else given)
         except SettingError as error:
             errors[field.name] = str(error)
+    known = {field.name for field in form.fields}
+    for name in [name for name in values if name not in known][:_MOST]:
+        # A platform without room for all fields takes some of them as lines that people type.
+        try:
+            found |= parse(name, values[name].strip())
+        except SettingError as error:
+            errors[name] = str(error)
     return found, errors
 
 

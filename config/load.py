@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from config.discord import looks_like_token
 from config.documents import explain
 from config.errors import ConfigError, ConfigProblem, short_path
 from config.paths import default_config_file
@@ -138,11 +139,14 @@ def _refusals(error: ValidationError, layers: list[Layer]) -> Iterator[ConfigPro
 
 
 def _token_variable(value: object, path: YamlPath) -> str | None:
-    """The variable for a token of Slack's that stands where none belongs; None: it is no such token."""
+    """The variable for a token of Slack's or Discord's that stands where none belongs; None: it is none."""
     if str(path[0]).upper() in VARIABLES or any(known.key == path[0] and known.secret for known in KNOWN):
         return None  # its own place: what is wrong there is something else
-    named = f"SLACK_{str(path[-1]).upper()}"
-    if path[0] == "slack" and named in VARIABLES and VARIABLES[named].secret:
-        return named
+    name = str(path[-1]).upper()
+    for named in (f"{str(path[0]).upper()}_{name}", f"{str(path[0]).upper()}_BOT_{name}"):
+        if path[0] in ("slack", "discord") and named in VARIABLES and VARIABLES[named].secret:
+            return named
+    if isinstance(value, str) and looks_like_token(value):
+        return "DISCORD_BOT_TOKEN"
     kinds = {"xoxb-": "SLACK_BOT_TOKEN", "xoxe.xoxb-": "SLACK_BOT_TOKEN", "xapp-": "SLACK_APP_TOKEN"}
     return next((v for begin, v in kinds.items() if isinstance(value, str) and value.startswith(begin)), None)

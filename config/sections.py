@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from config.discord import DiscordBots
 from config.values import HttpUrl, ModelName, ModelReference, SlackBots
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
@@ -66,3 +67,11 @@ class SlackSection(Section):
     progress: Literal["auto", "stream", "blocks"] = "auto"  # auto: streams where Slack has them
     bots: SlackBots = ()  # whose messages start turns; "*": of all bots
     bot_turns: int = Field(default=3, ge=1, le=100)  # in a row in a thread, until a person writes again
+
+
+class DiscordSection(Section):
+    """How the bot behaves on Discord; what is secret stands in variables (`DISCORD_BOT_TOKEN`)."""
+
+    bots: DiscordBots = ()  # bots and webhooks whose messages start turns; "*": all of them
+    bot_turns: int = Field(default=3, ge=1, le=100)  # in a row in a thread, until a person writes again
+    shards: int | None = Field(default=None, ge=1, le=10_000)  # connections; None: as many as Discord advises

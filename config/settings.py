@@ -14,19 +14,25 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.discord import DiscordGuilds, DiscordToken, DiscordUrl
 from config.errors import ConfigError, ConfigProblem, suggest
 from config.paths import agent_files, default_knowledge
 from config.providers import BUILT_IN, ProviderSettings
-from config.sections import AgentSettings, ChatDefaults, OwnProvider, ProviderName, SlackSection
+from config.sections import (
+    AgentSettings,
+    ChatDefaults,
+    DiscordSection,
+    OwnProvider,
+    ProviderName,
+    SlackSection,
+)
 from config.slack import slack_flaws
 from config.values import (
     DatabaseUrl,
-    DiscordToken,
     Env,
     Host,
     HostPorts,
     HttpUrl,
-    Ids,
     ModelName,
     ModelReference,
     Origins,
@@ -46,7 +52,6 @@ from config.values import (
 from config.yaml_text import YamlPath
 
 AGENTS = ("researcher", "planner", "builder", "reviewer")
-LATER_CHAT = Unused("this version does not talk on Discord yet")
 
 
 def _absolute(path: Path) -> Path:
@@ -133,8 +138,10 @@ class Settings(BaseSettings):
     slack_client_id: Annotated[SlackClientId | None, Env("SLACK_CLIENT_ID")] = None
     slack_client_secret: Annotated[Token | None, Env("SLACK_CLIENT_SECRET")] = None
     slack_api_url: Annotated[SlashedUrl, Env("SLACK_API_URL")] = "https://slack.com/api/"
-    discord_bot_token: Annotated[DiscordToken | None, Env("DISCORD_BOT_TOKEN"), LATER_CHAT] = None
-    discord_guild_ids: Annotated[Ids, Env("DISCORD_GUILD_IDS"), LATER_CHAT] = ()
+    discord: DiscordSection = DiscordSection()
+    discord_bot_token: Annotated[DiscordToken | None, Env("DISCORD_BOT_TOKEN")] = None
+    discord_guild_ids: Annotated[DiscordGuilds, Env("DISCORD_GUILD_IDS")] = ()
+    discord_api_url: Annotated[DiscordUrl, Env("DISCORD_API_URL")] = "https://discord.com/api/v10"
 
     @classmethod
     def settings_customise_sources(

@@ -37,7 +37,12 @@ class Unused:
 _PLACEHOLDER = re.compile(r"(?i)^(your|change|replace|insert|paste|todo|xxx+$)|\.\.\.|…|[<>]")
 
 
-def _token(value: SecretStr) -> SecretStr:
+def token(value: SecretStr) -> SecretStr:
+    """What no key of anybody's can be.
+
+    Raises:
+        ValueError: what is wrong, and what to do.
+    """
     text = value.get_secret_value()
     if text.lower().startswith("bearer "):
         raise ValueError("begins with 'Bearer'; give the key alone")
@@ -88,7 +93,7 @@ def _looks_like(pattern: str, what: str, where: str) -> Callable[[SecretStr], Se
     return check
 
 
-Token = Annotated[SecretStr, AfterValidator(_token)]
+Token = Annotated[SecretStr, AfterValidator(token)]
 
 
 def _secret_keys(value: SecretStr) -> SecretStr:
@@ -120,9 +125,7 @@ def _client_id(value: str) -> str:
 
 
 _SLACK_PAGE = "copy it from the app's page at api.slack.com/apps"
-_DISCORD_PAGE = "copy it from the Bot page at discord.com/developers"
 _SIGNING_SECRET = r"[0-9A-Za-z]{16,64}"
-_DISCORD_TOKEN = r"[\w-]{10,}\.[\w-]{4,}\.[\w-]{10,}"
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
@@ -133,9 +136,6 @@ SlackSigningSecret = Annotated[
     Token, AfterValidator(_looks_like(_SIGNING_SECRET, "a signing secret", _SLACK_PAGE))
 ]
 SlackClientId = Annotated[str, AfterValidator(_client_id)]
-DiscordToken = Annotated[
-    Token, AfterValidator(_looks_like(_DISCORD_TOKEN, "a token of three parts with dots", _DISCORD_PAGE))
-]
 
 
 # ── addresses ────────────────────────────────────────────────────────────────────────────────
@@ -211,12 +211,6 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _digits(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{5,25}", value):
-        raise ValueError(f"{value[:40]!r} is not an id; ids are digits (in Discord: Copy Server ID)")
-    return value
-
-
 def _slack_bot(value: str) -> str:
     """A bot (B…), an app (A…), or all of them."""
     if re.fullmatch(r"[UW][A-Z0-9]{2,30}", value):
@@ -226,14 +220,14 @@ def _slack_bot(value: str) -> str:
     return value
 
 
-def _text(value: Any) -> Any:
+def as_text(value: Any) -> Any:
+    """An id as text: YAML takes what is all digits for a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 CommaList = BeforeValidator(_split)
 HostPorts = Annotated[tuple[Annotated[str, AfterValidator(_host_port)], ...], CommaList]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], CommaList]
-Ids = Annotated[tuple[Annotated[str, BeforeValidator(_text), AfterValidator(_digits)], ...], CommaList]
 SlackBots = Annotated[tuple[Annotated[str, AfterValidator(_slack_bot)], ...], CommaList]
 
 
@@ -244,7 +238,7 @@ def _project_id(value: str) -> str:
     return value
 
 
-ProjectId = Annotated[str, BeforeValidator(_text), AfterValidator(_project_id)]
+ProjectId = Annotated[str, BeforeValidator(as_text), AfterValidator(_project_id)]
 
 
 def _model_reference(value: str) -> str:

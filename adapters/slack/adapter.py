@@ -176,6 +176,11 @@ class SlackAdapter:
         socket = self._connection.trouble if self._connection is not None else ""
         return self._removed or socket or self._token_trouble()
 
+    @property
+    def lacking(self) -> str:
+        """Nothing that is known before it is tried."""
+        return ""
+
     def _token_trouble(self) -> str:
         if self._installations is None:
             return self._api.trouble

@@ -94,6 +94,11 @@ class TerminalAdapter:
         """None: a terminal is always there."""
         return ""
 
+    @property
+    def lacking(self) -> str:
+        """Nothing."""
+        return ""
+
     def routes(self) -> Sequence[BaseRoute]:
         """None: a terminal needs no HTTP."""
         return ()

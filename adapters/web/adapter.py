@@ -97,6 +97,11 @@ class WebAdapter:
         """None: the page is where the bot is."""
         return ""
 
+    @property
+    def lacking(self) -> str:
+        """Nothing."""
+        return ""
+
     def routes(self) -> Sequence[BaseRoute]:
         """The page at `/`, its conversations under `/c/`, its own files under `/assets/chat/`."""
         return self._pages.routes()

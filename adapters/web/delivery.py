@@ -19,6 +19,7 @@ from adapters.contract import (
     Click,
     Command,
     ConversationRef,
+    Feedback,
     FormInput,
     Inbound,
     MarkdownPart,
@@ -116,6 +117,12 @@ class Delivery:
         """
         receipt = await _answer(self._bot().click(click))
         await self._tell(click.conversation, click.person, receipt, key=click.key)
+        return receipt
+
+    async def feedback(self, given: Feedback) -> Receipt:
+        """Hand in what somebody thinks of an answer, as `click`."""
+        receipt = await _answer(self._bot().feedback(given))
+        await self._tell(given.conversation, given.person, receipt, key=given.key)
         return receipt
 
     async def form(self, given: FormInput) -> Receipt:

@@ -1,4 +1,4 @@
-"""Turn what the page's forms send into Turns, Commands, Clicks and FormInputs. Pure: no network, no clock.
+"""Turn what the page's forms send into Turns, Commands, Clicks, … Pure: no network, no clock.
 
 What does not fit comes back as a `Refusal`, whose text says what to do.
 """
@@ -16,6 +16,7 @@ from adapters.contract import (
     Click,
     Command,
     ConversationRef,
+    Feedback,
     Form,
     FormInput,
     MessageRef,
@@ -37,6 +38,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "format": ("prose", "bullets", "table", "steps"),
 }
 _ACTIONS: frozenset[str] = frozenset(get_args(Button.model_fields["action"].annotation))
+_RATINGS = {"good": True, "bad": False}
 _NONCE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -173,6 +175,29 @@ def parse_click(
         target=target,
         message=MessageRef(conversation=conversation, message_id=said.id),
         at=at,
+    )
+
+
+def parse_feedback(
+    fields: Iterable[tuple[str, str]],
+    said: Said | None,
+    *,
+    key: str,
+    person: Person,
+    conversation: ConversationRef,
+    at: datetime,
+) -> Feedback | None:
+    """Read a pressed "Good answer" or "Bad answer"; None: another button, or one that is not on the card.
+
+    Args:
+        said: as for `parse_click`.
+    """
+    rating, _, target = dict(fields).get("press", "").partition(" ")
+    card = said.card if said is not None else None
+    if rating not in _RATINGS or card is None or not target or target != card.feedback:
+        return None
+    return Feedback(
+        key=key, conversation=conversation, person=person, target=target, good=_RATINGS[rating], at=at
     )
 
 

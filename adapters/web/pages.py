@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.contract import ConversationRef, Form, Person
+from adapters.contract import ConversationRef, Feedback, Form, Person
 from adapters.web import guard, inbound
 from adapters.web.answers import as_download, go, refused, unknown, wants_json
 from adapters.web.asides import Asides
@@ -219,19 +219,20 @@ class Pages:
         fields = await guard.read_fields(request)
         if isinstance(fields, Refusal):
             return refused(request, fields)
-        click = inbound.parse_click(
-            fields.items(),
-            await self._messages.message(listed.ref, fields.get("message", "")),
-            key=secrets.token_urlsafe(16),
-            person=person,
-            conversation=listed.ref,
-            at=datetime.now(UTC),
+        said = await self._messages.message(listed.ref, fields.get("message", ""))
+        key, at = secrets.token_urlsafe(16), datetime.now(UTC)
+        rated = inbound.parse_feedback(
+            fields.items(), said, key=key, person=person, conversation=listed.ref, at=at
+        )
+        click = rated or inbound.parse_click(
+            fields.items(), said, key=key, person=person, conversation=listed.ref, at=at
         )
         if isinstance(click, Refusal):
             return refused(request, click)
         await self._asides.clear_notices(listed.ref, person)
+        deliver = self._delivery
         try:
-            receipt = await self._delivery.click(click)
+            receipt = await (deliver.feedback(click) if isinstance(click, Feedback) else deliver.click(click))
         except (ConnectionError, TimeoutError):
             return refused(request, _NOT_NOW)
         if receipt.form is None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pydantic_ai
 from pydantic_ai import Agent, ModelRetry, PromptedOutput, RunContext, Tool, ToolOutput
 from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UsageLimitExceeded
 from pydantic_ai.messages import UserPromptPart
@@ -32,6 +33,7 @@ from orchestrator.events import Json
 from orchestrator.ports import StepInput
 from orchestrator.tools.registry import AgentTool
 
+pydantic_ai.BANNER_ENABLED = False  # at a terminal its first-run greeting would fall into our cards
 MANY = 1_000  # retry budgets that the library keeps; we count ourselves, across crashes
 
 

@@ -139,12 +139,15 @@ class Harness(Protocol):
     """
 
     name: ClassVar[str]  # shown in test ids
+    column: ClassVar[str]  # of the table in docs/platforms.md; see tests/parity.py
     remembers: ClassVar[bool]  # `find` still knows a card after `restart()`
     replaces: ClassVar[frozenset[CardKind]]
     """Kinds of card that an edit repaints in place. On paper (a pipe) what was printed stays, and an
     edit prints only what changed; for kinds not in here the suite does not ask that the old text goes."""
     people_apart: ClassVar[bool]  # a second person ("bob") can look at the same conversation
-
+    sent_stays: ClassVar[str]
+    """Why what was sent can be neither edited nor deleted nor reacted to; "" where it can (`ChatHarness`)."""
+    nowhere: ClassVar[str]  # the `thread` of a conversation that there never was
     crops: ClassVar[bool]  # a status card higher than the screen is whole only once the adapter has stopped
     commands_in_channel: ClassVar[bool]  # commands are given to the channel, not within the conversation
     in_a_row: ClassVar[int]  # how many cards posted at once the platform shows in a few seconds

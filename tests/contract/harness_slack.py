@@ -45,10 +45,13 @@ class SlackHarness:
     """One workspace, one channel, and in it the thread that ada has opened by naming the bot."""
 
     name: ClassVar[str]
+    column: ClassVar[str] = "Slack"
     mode: ClassVar[Literal["socket", "http"]]
     remembers: ClassVar[bool] = True
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status", "approval", "answer", "error", "reply"})
     people_apart: ClassVar[bool] = True
+    sent_stays: ClassVar[str] = ""
+    nowhere: ClassVar[str] = "no-such-conversation"
     crops: ClassVar[bool] = False
     # Slack has no slash commands in threads: `/quartet` is given to the channel.
     commands_in_channel: ClassVar[bool] = True

@@ -60,6 +60,7 @@ class PaintedScreen:
         self.surprises: list[str] = []
         self._rest = ""
         self.mark = 0
+        self.at_mark = ""  # what was painted then; the next frame may have begun since
 
     def feed(self, text: str) -> None:
         text = self._rest + text
@@ -87,6 +88,7 @@ class PaintedScreen:
             pass  # colours; the cursor hides and comes back
         elif letter == "z":
             self.mark = int(numbers)
+            self.at_mark = self.text()
         else:
             self.surprises.append(found[0])
 
@@ -116,9 +118,12 @@ class TerminalHarness:
     """Everything at one terminal: keyboard, progress, answers."""
 
     name: ClassVar[str] = "terminal"
+    column: ClassVar[str] = "Terminal"
     remembers: ClassVar[bool] = False
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status"})
     people_apart: ClassVar[bool] = False
+    sent_stays: ClassVar[str] = "What was typed at a terminal is typed, and what it printed is paper"
+    nowhere: ClassVar[str] = "no-such-conversation"
     crops: ClassVar[bool] = True
     commands_in_channel: ClassVar[bool] = False
     in_a_row: ClassVar[int] = 20
@@ -247,7 +252,7 @@ class TerminalHarness:
 
     async def visible_text(self, *, person: str = "ada") -> str:
         await self._all_painted()
-        return self._painted.text()
+        return self._painted.at_mark
 
     async def visible_cards(self) -> list[str]:
         screen = await self.visible_text()

@@ -40,9 +40,15 @@ class WebHarness:
     """One server, each person with a browser of their own."""
 
     name: ClassVar[str] = "web"
+    column: ClassVar[str] = "Web page"
     remembers: ClassVar[bool] = True
     replaces: ClassVar[frozenset[CardKind]] = frozenset({"status", "approval", "answer", "error", "reply"})
     people_apart: ClassVar[bool] = True
+    sent_stays: ClassVar[str] = (
+        "On the page what was sent stays as it was sent: nothing there is edited, deleted or reacted to. "
+        "A turn that waits in the queue has a Stop button"
+    )
+    nowhere: ClassVar[str] = "no-such-conversation"
     crops: ClassVar[bool] = False
     commands_in_channel: ClassVar[bool] = False
     in_a_row: ClassVar[int] = 20
@@ -97,7 +103,7 @@ class WebHarness:
 
     async def person_posts(self, text: str, *, person: str = "ada", files: Files = ()) -> None:
         composer = (await self._page(person)).one("form", id="composer")
-        fields = _fields(composer) | {"text": text}
+        fields = form_fields(composer) | {"text": text}
         self._last = (person, fields, files)
         await self._send_message(person, fields, files)
 
@@ -110,12 +116,12 @@ class WebHarness:
     async def person_clicks(self, card_id: CardId, action: str, *, person: str = "ada") -> None:
         card = (await self._page(person)).one("article", data_card=card_id)
         (button,) = [one for one in card.all("button") if one.attributes["value"].split()[0] == action]
-        fields = _fields(card.one("form")) | {"press": button.attributes["value"]}
+        fields = form_fields(card.one("form")) | {"press": button.attributes["value"]}
         await self._send(person, card.one("form").attributes["action"], fields)
 
     async def person_fills(self, form: Form, values: Mapping[str, str]) -> None:
         shown = self._forms["ada"]
-        fields = _fields(shown)
+        fields = form_fields(shown)
         assert fields["form_id"] == form.id
         for name, value in values.items():
             assert f"field.{name}" in fields
@@ -178,7 +184,7 @@ class WebHarness:
         await self._app(scope, receive, send)
 
 
-def _fields(form: Element) -> dict[str, str]:
+def form_fields(form: Element) -> dict[str, str]:
     """The fields of a form as a browser would send them."""
     fields: dict[str, str] = {}
     for element in form.walk():

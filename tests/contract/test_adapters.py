@@ -33,24 +33,38 @@ from adapters.contract import (
     TaskLine,
 )
 from adapters.errors import ConversationGone, MessageGone, RateLimited
+from tests import parity
 from tests.contract.adapter_harness import LIMIT_S, ChatHarness, Harness, count, shows
+from tests.contract.harness_discord import DiscordHarness
 from tests.contract.harness_slack import SlackHttpHarness, SlackSocketHarness
 from tests.contract.harness_terminal import PipedHarness, TerminalHarness
 from tests.contract.harness_web import WebHarness
 
-CHATS: list[type[ChatHarness]] = [SlackSocketHarness, SlackHttpHarness]
-HARNESSES: list[type[Harness]] = [TerminalHarness, PipedHarness, WebHarness, *CHATS]
+HARNESSES: list[type[Harness]] = [
+    TerminalHarness,
+    PipedHarness,
+    WebHarness,
+    SlackSocketHarness,
+    SlackHttpHarness,
+    DiscordHarness,
+]
+ONE_PERSON = "One person sits at a terminal"
+PAPER = "What an earlier command printed at a terminal is paper"
 
 
 @pytest.fixture(params=HARNESSES, ids=lambda h: h.name)
 async def h(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    parity.tell(request, request.param.column)
     async with request.param() as harness:
         yield harness
 
 
-@pytest.fixture(params=CHATS, ids=lambda h: h.name)
+@pytest.fixture(params=HARNESSES, ids=lambda h: h.name)
 async def chat(request: pytest.FixtureRequest) -> AsyncIterator[ChatHarness]:
     """Platforms where messages can be edited, deleted and reacted to; elsewhere what was sent is sent."""
+    parity.tell(request, request.param.column)
+    if request.param.sent_stays:
+        pytest.skip(request.param.sent_stays)
     async with request.param() as harness:
         yield harness
 
@@ -207,8 +221,8 @@ async def test_command_shows_the_text_of_its_receipt(h: Harness) -> None:
 
 async def test_two_people_are_told_apart(h: Harness) -> None:
     await h.person_posts("I would like a bridge")
-    if not h.people_apart:  # whoever sits at a terminal is its one person
-        return
+    if not h.people_apart:
+        pytest.skip(ONE_PERSON)
     await h.person_posts("And I a tunnel", person="bob")
     await h.inbound.until(turns=2)
     ada, bob = h.inbound.turns
@@ -362,7 +376,7 @@ async def test_find_after_restart_where_the_platform_remembers(h: Harness) -> No
     found = await h.adapter.find(h.conversation, CardId("run-1:status"))
     if not h.remembers:
         assert found is None
-        return
+        pytest.skip(PAPER)
     assert found is not None
     assert found.message_id == message.message_id
     await h.adapter.edit(found, card("run-1:status", "Find me later", MarkdownPart(text="found again")))
@@ -389,14 +403,14 @@ async def test_note_is_seen_by_the_person_it_is_for(h: Harness) -> None:
 async def test_busy_never_raises(h: Harness) -> None:
     await h.adapter.busy(h.conversation, "thinking about <b>it</b> \x1b[31m")
     await h.adapter.busy(h.conversation, "")
-    await h.adapter.busy(h.conversation.model_copy(update={"thread": "nowhere"}), "thinking")
+    await h.adapter.busy(h.conversation.model_copy(update={"thread": h.nowhere}), "thinking")
     assert await h.executed() == []
     await h.adapter.stop()
     await h.adapter.busy(h.conversation, "late")
 
 
 async def test_post_elsewhere_is_refused_and_shows_nothing_here(h: Harness) -> None:
-    elsewhere = h.conversation.model_copy(update={"thread": "no-such-conversation"})
+    elsewhere = h.conversation.model_copy(update={"thread": h.nowhere})
     with pytest.raises(ConversationGone):
         await h.adapter.post(elsewhere, card("run-9:status", "Lost card"), nonce="n9")
     assert not shows(await h.visible_text(), "Lost card")

@@ -135,7 +135,7 @@ def test_wrong_use_exits_2_and_names_the_remedy(quartet: Quartet, args: Sequence
         (("workflows", "check", "nowhere.yaml"), "nowhere.yaml"),
         (("--config", "nowhere.yaml", "agents"), "nowhere.yaml"),
         (("agents", "--config", "nowhere.yaml"), "nowhere.yaml"),
-        (("manifest", "discord"), "Discord is not in this version"),
+        (("manifest", "discord", "--online"), "set DISCORD_BOT_TOKEN"),
     ],
 )
 def test_what_is_not_there_exits_1_in_one_line(quartet: Quartet, args: Sequence[str], words: str) -> None:
@@ -233,7 +233,8 @@ def test_help_speaks_of_what_there_is(quartet: Quartet) -> None:
     words = " ".join(quartet.run("--help").stdout.decode().split())
     assert "Slack" in words
     assert "Slack" in quartet.run("up", "--help").stdout.decode()
-    assert "Discord" not in words
+    assert "Discord" in words
+    assert "Discord" in quartet.run("up", "--help").stdout.decode()
     assert "01J8" not in quartet.run("runs", "--help").stdout.decode()
     asking = " ".join(quartet.run("ask", "--help").stdout.decode().split())
     assert "stdin.txt" in asking

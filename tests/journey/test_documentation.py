@@ -14,9 +14,14 @@ from pathlib import Path
 import pytest
 
 from adapters.contract import Command, ConversationRef, Person
+from adapters.discord.commands import Quartet
+from adapters.discord.manifest import SWITCHES
+from adapters.discord.scopes import REASONS as PERMISSION_REASONS
+from adapters.discord.scopes import TITLES, permissions
 from adapters.slack.manifest import NAME
 from adapters.slack.scopes import REASONS, bot_scopes
 from bot.app import open_core
+from bot.members import DISCORD_PERMISSIONS
 from config.load import load_settings
 from config.sources import VARIABLES
 from tests.journey.bot_process import ROOT
@@ -120,6 +125,18 @@ def test_slacks_page_names_every_scope_with_its_reason_and_no_other() -> None:
     assert table == {scope: REASONS[scope] for scope in bot_scopes()}
 
 
+def test_discords_page_names_every_permission_with_its_reason_and_no_other() -> None:
+    page = (ROOT / "docs" / "discord.md").read_text()
+    section = page.split("## Permissions, and why each")[1].split("\n## ")[0]
+    table = dict(re.findall(r"^\| ([A-Z][A-Za-z ]+) \| (.+) \|$", section, re.M))
+    assert table == {TITLES[name]: PERMISSION_REASONS[name] for name in permissions()}
+    told = re.findall(r"`([a-z]+_[a-z]+|administrator)`", page.split("A list of people")[1].split("\n\n")[0])
+    assert [name for name in told if name in DISCORD_PERMISSIONS] == list(DISCORD_PERMISSIONS)
+    for switch, state, _ in SWITCHES:
+        pages, _, name = switch.partition(" > ")
+        assert f"| {pages}, {name.replace(', ', ' and ')} | {state} |" in page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
     text = page.read_text()
@@ -138,6 +155,18 @@ def test_the_way_to_slack_begins_with_nothing_and_leaves_nothing_out() -> None:
     found = [section.index(step) for step in steps]
     assert found == sorted(found)
     assert NAME == "Quartet"
+
+
+def test_the_way_to_discord_begins_with_nothing_and_leaves_nothing_out() -> None:
+    section = (ROOT / "README.md").read_text().split("## Discord in five minutes")[1].split("\n## ")[0]
+    steps = [
+        "New Application", "Install Link", "Reset Token", "Public Bot", "Message Content Intent",
+        "DISCORD_BOT_TOKEN=", "make install", "quartet manifest discord", "quartet check --online", "make up",
+        "@Quartet",
+    ]  # fmt: skip
+    found = [section.index(step) for step in steps]
+    assert found == sorted(found)
+    assert f"the {['', '', '', '', '', 'five', 'six', 'seven'][len(permissions())]} permissions" in section
 
 
 @pytest.mark.parametrize(("page", "line"), [(p, t) for p, t in shell_lines() if t.startswith("make ")])
@@ -161,6 +190,9 @@ async def test_every_word_after_quartet_in_the_pages_is_known(tmp_path: Path) ->
     assert len(words) >= 8
     async with open_core(settings) as core, asyncio.timeout(30):
         for i, (page, text) in enumerate(words):
+            if text == "home":  # Discord's way to the page that Slack has as a tab
+                assert Quartet.home.name == text
+                continue
             text = (
                 text.replace("KEY=VALUE", "busy=queue")
                 .replace("WORKFLOW TEXT", "quartet hello")

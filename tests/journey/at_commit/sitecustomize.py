@@ -3,10 +3,13 @@
 `KILL_ORDER` names a file. While it holds `{"database", "wrote", "when"}`, the first transaction of that
 database with a statement that `wrote` (a regular expression) finds is the bot's last: it is killed
 "before" the commit, or right "after" it.
+
+`CONSTANTS` may hold `{"module:NAME": value}`: what a bot waits for and a test cannot wait for.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -71,3 +74,9 @@ def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
 if os.environ.get("KILL_ORDER"):
     ORDER = Path(os.environ["KILL_ORDER"])
     sqlite3.connect = connect
+
+for place, value in json.loads(os.environ.get("CONSTANTS") or "{}").items():
+    module, _, name = place.partition(":")
+    if not hasattr(importlib.import_module(module), name):
+        raise AttributeError(f"there is no {name} in {module}")
+    setattr(importlib.import_module(module), name, value)

@@ -45,8 +45,10 @@ class Call:
 class MemoryPlatform:
     """Implements `ChatAdapter`. `messages` is what people see."""
 
-    def __init__(self, *, edit_interval_s: float = 0.0, platform: Literal["web", "slack"] = "web") -> None:
-        self.platform: Literal["web", "slack"] = platform
+    def __init__(
+        self, *, edit_interval_s: float = 0.0, platform: Literal["web", "slack", "discord"] = "web"
+    ) -> None:
+        self.platform: Literal["web", "slack", "discord"] = platform
         self.limits = Limits(text=4_000, buttons=5, button_label=75, edit_interval_s=edit_interval_s)
         self.messages: dict[str, Card] = {}
         self.places: dict[str, str] = {}  # message id → conversation key
@@ -57,6 +59,7 @@ class MemoryPlatform:
         self._closed_until: defaultdict[tuple[str, bool], float] = defaultdict(float)
         self._changed = asyncio.Event()
         self.trouble = ""
+        self.lacking = ""
         self.lines: list[tuple[str, str]] = []  # (conversation key, text) of every `busy`
 
     # ── for tests ────────────────────────────────────────────────────────────────────────────

@@ -151,6 +151,30 @@ async def test_direct_messages_of_others_are_nobodys_to_administer(tmp_path: Pat
         assert [c.channel_key for c in (await home(d, boss, "T1")).channels] == ["slack:T1:C0TEAM"]
 
 
+async def test_in_discords_direct_messages_everybody_has_their_own_alone(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        ada = Person(platform="discord", id="1", name="Ada", is_admin=True)
+        bob = Person(platform="discord", id="2", name="Bob", is_admin=True)
+        used = Usage(input_tokens=1_000, output_tokens=5, calls=1, cost_usd=0.25)
+        answer = ModelAnswered(
+            node="researcher", visit=1, attempt=1, call=1, provider="openai", model="m", bits=(), usage=used
+        )
+        for person, channel in ((ada, "11"), (bob, "12")):
+            there = ConversationRef(platform="discord", workspace="@me", channel=channel)
+            turn = TurnRecord(key=there.key, text="x", who=Who(key=person.key, name=person.name), at=NOW)
+            accepted = await d.service.start(conversation_id=there.key, turn=turn, settings=RunSettings())
+            if person is ada:
+                await d.go(accepted.run_id, answer)
+        await d.store.change_settings("discord:@me:12", {"verbosity": "short"})
+        assert (await home(d, ada, "@me")).channels == ()
+        assert dict((await home(d, ada, "@me")).usage.facts).keys() == {"openai:m"}
+        stranger = Person(platform="discord", id="3", name="Eve")
+        for other in (bob, stranger):
+            assert "openai:m" not in dict((await home(d, other, "@me")).usage.facts)
+        assert [r.conversation.channel for r in (await home(d, bob, "@me")).runs] == ["12"]
+        assert (await home(d, ada, "77")).runs == ()
+
+
 # ── the settings form ────────────────────────────────────────────────────────────────────────
 
 
@@ -233,6 +257,16 @@ async def test_settings_form_refuses_an_approver_who_can_be_nobody(tmp_path: Pat
         assert set(receipt.errors) == {"approvers"}
         assert "web:ada" in receipt.errors["approvers"]
         assert await d.store.settings(CHANNEL) == {}
+
+
+async def test_what_has_no_field_is_read_as_a_setting_or_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        receipt = await sent(d, {"models.builder": "openai:gpt-5", "bussy": "steer", "verbosity": "full"})
+        assert set(receipt.errors) == {"bussy"}
+        assert "did you mean 'busy'" in receipt.errors["bussy"]
+        assert await d.store.settings(CHANNEL) == {}
+        assert (await sent(d, {"models.builder": "openai:gpt-5"})).accepted
+        assert await d.store.settings(CHANNEL) == {"models.builder": "openai:gpt-5"}
 
 
 async def test_form_sent_again_does_not_take_back_what_came_after(tmp_path: Path) -> None:

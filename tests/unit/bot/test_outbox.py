@@ -712,6 +712,15 @@ async def test_refusal_of_a_platform_in_trouble_is_an_outage_and_not_a_refused_c
         assert o.card("status").status == "done"
 
 
+async def test_refusal_is_one_where_a_platform_only_lacks_something(tmp_path: Path) -> None:
+    async with office(tmp_path) as o:
+        o.platform.lacking = "messages come without their text; switch on the Message Content Intent"
+        o.platform.go_wrong("post", NotAllowed("the thread is locked"))
+        await o.write(Play(run_id=R1))
+        await o.settled()
+        assert len(o.platform.made("post", "status")) == 1
+
+
 async def test_cards_of_a_platform_that_is_not_connected_wait_and_are_sent_when_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

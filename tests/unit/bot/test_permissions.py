@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.contract import Person, Platform
-from bot import channel_settings
+from adapters.discord.meaning import PERMISSIONS
+from bot import channel_settings, members
 from bot.channel_settings import ChannelPolicy, SettingError, effective, flaws, origins, parse_change, show
 from bot.permissions import Actor, Permissions, may_change, may_decide, may_start, may_stop
 from orchestrator.events import ApprovalId, ApprovalRequested
@@ -158,6 +159,14 @@ MEMBERS: list[tuple[Platform, str, list[str]]] = [
     ("slack", "slack:UADA,S0614TZR7, web:ada", ["slack:UADA", "S0614TZR7", "web:ada"]),
     ("discord", "11112222333344445", ["11112222333344445"]),  # a role; people are mentioned
     ("discord", "discord:11112222333344445", ["discord:11112222333344445"]),
+    (
+        "discord",
+        "<@11112222333344445>, <@!11112222333344446>",
+        ["discord:11112222333344445", "discord:11112222333344446"],
+    ),
+    ("discord", "<@&11112222333344447>", ["11112222333344447"]),
+    ("discord", "permission:manage_guild", ["permission:manage_guild"]),
+    ("discord", "permission:Manage Messages, slack:U1", ["permission:manage_messages", "slack:U1"]),
     ("web", "web:you, web:Ada-1", ["web:you", "web:Ada-1"]),
     ("terminal", "terminal:you", ["terminal:you"]),
 ]
@@ -185,6 +194,17 @@ NOBODY: list[tuple[Platform, str, str]] = [
     ("slack", "ᵁ4B22770004", "platform:id"),
     ("discord", "U4B22770004", "discord:"),
     ("discord", "discord:ada", "discord:"),
+    ("discord", "ada", "=@ada picked from the list"),
+    ("discord", "@ada", "discord:ID"),
+    ("discord", "<@123>", "discord:ID"),
+    ("discord", "<#11112222333344445>", "the id of a role"),
+    ("discord", "S0614TZR7", "the id of a role"),
+    ("discord", "@everyone", "= (with nothing behind it)"),
+    ("discord", "permission:manage_server", "did you mean permission:manage_"),
+    ("discord", "permission:send_messages", "that can be named here"),
+    ("discord", "permission:", "possible: administrator, "),
+    ("slack", "permission:manage_guild", "platform:id"),
+    ("web", "permission:manage_guild", "web:ada"),
     ("web", "you", "web:ada"),
     ("web", "U4B22770004", "web:ada"),
     ("terminal", "you", "terminal:ada"),
@@ -199,6 +219,10 @@ def test_who_can_be_nobody_is_refused_before_everybody_is_locked_out(
     with pytest.raises(SettingError) as refused:
         change(key, value, platform)
     assert remedy in str(refused.value)
+
+
+def test_permissions_that_can_be_named_are_those_that_discord_tells_of_people() -> None:
+    assert set(members.DISCORD_PERMISSIONS) == set(PERMISSIONS)
 
 
 REFUSED: list[tuple[str, str, str]] = [

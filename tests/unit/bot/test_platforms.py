@@ -121,6 +121,19 @@ async def test_platform_that_is_reached_again_is_told_each_time(monkeypatch: pyt
     assert ready.empty()
 
 
+async def test_what_a_platform_lacks_is_said_when_it_is_connected_and_keeps_nobody_waiting() -> None:
+    said: list[str] = []
+    moody = Moody()
+    moody.lacking = "replies need a mention;\nswitch on the Message Content Intent"
+    platforms = Platforms([moody], said.append)
+    await platforms.connect(RecordingInbound(), lambda _: None)
+    assert platforms.state("slack") == ("healthy", "")
+    assert said == [
+        "Slack is connected.",
+        "Slack: replies need a mention; switch on the Message Content Intent",
+    ]
+
+
 def test_platform_that_could_not_be_made_is_degraded_and_says_why() -> None:
     platforms = Platforms((), broken={"slack": "it cannot be loaded"})
     assert platforms.state("slack") == ("degraded", "it cannot be loaded")

@@ -15,6 +15,8 @@ from orchestrator.workflow import Workflow
 
 AGENTS = frozenset({"researcher", "planner", "builder", "reviewer"})
 SECRET = "s3cr3tv4lue0123456789"
+GUILD = "112233445566778899"
+DISCORD = f"MTEyMjMzNDQ1NTY2Nzc4ODk5.Gx1y2z.{SECRET}{SECRET}"
 
 
 def refusal(
@@ -84,6 +86,31 @@ YAML = {
         "q.yaml:1:1: slack: is no section; write `key: value` lines below it",
     ),
     "Slack bots without end": ("slack: {bot_turns: 0}\n", "q.yaml:1:9: slack.bot_turns: * at least 1"),
+    "Discord bots by name": (
+        f"discord:\n  bots: [{GUILD}, github]\n",
+        "q.yaml:2:30: discord.bots[1]: 'github' is not the id of a bot or webhook, *; * Copy User ID*",
+    ),
+    "Discord's section misspelt": (
+        "discord: {shard: 2}\n",
+        "q.yaml:1:11: discord.shard: the key 'shard' is unknown; did you mean 'shards'?",
+    ),
+    "Discord without shards": (
+        "discord: {shards: 0}\n",
+        "q.yaml:1:11: discord.shards: * at least 1",
+    ),
+    "Discord bots without end": (
+        "discord: {bot_turns: 1000}\n",
+        "q.yaml:1:11: discord.bot_turns: * at most 100",
+    ),
+    "Discord token in its section": (
+        f"discord: {{token: {DISCORD}}}\n",
+        "q.yaml:1:11: discord.token: * unknown; tokens go into .env as DISCORD_BOT_TOKEN",
+    ),
+    "Discord token under any name": (
+        f"chat:\n  secret: {DISCORD}\n",
+        "q.yaml:2:3: chat.secret: * unknown; tokens go into .env as DISCORD_BOT_TOKEN",
+    ),
+    "Discord token as a key": (f"{DISCORD}: 1\n", "q.yaml:1:1: …: the key '…' is unknown; *"),
     "Slack token in YAML": (
         f"slack_bot_token: xoxb-{SECRET}\n",
         "q.yaml:1:1: slack_bot_token: * put SLACK_BOT_TOKEN=… into .env *",
@@ -237,10 +264,69 @@ DOTENV = {
         "SLACK_CLIENT_ID=abc\n",
         ".env:1: SLACK_CLIENT_ID: is not a client id, * two numbers of 5 to 20 digits with a dot between, *",
     ),
-    "Discord token": (f"DISCORD_BOT_TOKEN={SECRET}\n", ".env:1: DISCORD_BOT_TOKEN: * three parts *"),
+    "Discord token": (
+        f"DISCORD_BOT_TOKEN={SECRET}\n",
+        ".env:1: DISCORD_BOT_TOKEN: * three parts *; copy it at discord.com/developers/*, page Bot*",
+    ),
+    "Discord token with Bot": (
+        f"DISCORD_BOT_TOKEN=Bot {DISCORD}\n",
+        ".env:1: DISCORD_BOT_TOKEN: begins with 'Bot'; give the token alone",
+    ),
+    "Discord token that is Slack's": (
+        f"DISCORD_BOT_TOKEN=xoxb-{SECRET}\n",
+        ".env:1: DISCORD_BOT_TOKEN: is a token of Slack, not of Discord; put it into SLACK_BOT_TOKEN",
+    ),
+    "Discord token that is Slack's app token": (
+        f"DISCORD_BOT_TOKEN=xapp-{SECRET}\n",
+        ".env:1: DISCORD_BOT_TOKEN: is a token of Slack, *; put it into SLACK_APP_TOKEN",
+    ),
+    "Discord token that is an id": (
+        f"DISCORD_BOT_TOKEN={GUILD}\n",
+        ".env:1: DISCORD_BOT_TOKEN: is an id of Discord (the application id?), not the token; *",
+    ),
+    "Discord token that is the public key": (
+        f"DISCORD_BOT_TOKEN={'0a' * 32}\n",
+        ".env:1: DISCORD_BOT_TOKEN: looks like the public key *, not the token; copy it at *",
+    ),
+    "Discord token that is the client secret": (
+        f"DISCORD_BOT_TOKEN={SECRET}-0_23456789\n",
+        ".env:1: DISCORD_BOT_TOKEN: looks like the client secret *, not the token; copy it at *",
+    ),
+    "Discord token of a person": (
+        f"DISCORD_BOT_TOKEN=mfa.{SECRET}{SECRET}\n",
+        ".env:1: DISCORD_BOT_TOKEN: is the token of a person's account, which no bot may use; *",
+    ),
+    "Discord token that is an address": (
+        f"DISCORD_BOT_TOKEN=https://discord.com/api/webhooks/1/{SECRET}\n",
+        ".env:1: DISCORD_BOT_TOKEN: is an address, not the token; *",
+    ),
+    "Discord token cut in the middle": (
+        f"DISCORD_BOT_TOKEN={DISCORD.rpartition('.')[0]}.\n",
+        ".env:1: DISCORD_BOT_TOKEN: * three parts *",
+    ),
+    "Discord token as Slack's": (
+        f"SLACK_BOT_TOKEN={DISCORD}\n",
+        ".env:1: SLACK_BOT_TOKEN: is no such token, which begins with xoxb-; *",
+    ),
     "Discord guild": (
-        "DISCORD_GUILD_IDS=12345678, my-guild\n",
-        ".env:1: DISCORD_GUILD_IDS: 'my-guild' is not an id; *",
+        f"DISCORD_GUILD_IDS={GUILD}, my-guild\n",
+        ".env:1: DISCORD_GUILD_IDS: 'my-guild' is not an id but a name; * Copy Server ID",
+    ),
+    "Discord guild that is short": (
+        "DISCORD_GUILD_IDS=12345678\n",
+        ".env:1: DISCORD_GUILD_IDS: '12345678' is no id of a server, which has 17 to 20 digits; *",
+    ),
+    "Discord guild as a link": (
+        f"DISCORD_GUILD_IDS=https://discord.com/channels/{GUILD}/1\n",
+        f".env:1: DISCORD_GUILD_IDS: is a link; write the server's id, {GUILD}",
+    ),
+    "Discord's address as a WebSocket": (
+        "DISCORD_API_URL=wss://gateway.discord.gg\n",
+        ".env:1: DISCORD_API_URL: is not an http(s) address; *",
+    ),
+    "Discord's variable misspelt": (
+        "DISCORD_TOKEN=x\nDISCORD_GUILD_ID=1\n",
+        ".env:2: DISCORD_GUILD_ID: is no setting; did you mean DISCORD_GUILD_IDS?",
     ),
     "key with Bearer": (f"OPENAI_API_KEY=Bearer {SECRET}\n", ".env:1: OPENAI_API_KEY: * give the key alone"),
     "key with a space": (

@@ -20,7 +20,8 @@ PROMISED = tuple(
         r"\w+",
         """
         SLACK_BOT_TOKEN SLACK_APP_TOKEN SLACK_SIGNING_SECRET SLACK_CLIENT_ID SLACK_CLIENT_SECRET SLACK_API_URL
-        DISCORD_BOT_TOKEN DISCORD_GUILD_IDS OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL OPENROUTER_API_KEY
+        DISCORD_BOT_TOKEN DISCORD_GUILD_IDS DISCORD_API_URL OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL
+        OPENROUTER_API_KEY
         GROQ_API_KEY DEEPSEEK_API_KEY ANTHROPIC_API_KEY GROK_API_KEY OLLAMA_BASE_URL CUSTOMGPT_API_KEY
         CUSTOMGPT_BASE_URL RESEARCH_AGENT_PROJECT_ID PLANNING_AGENT_PROJECT_ID BUILDER_AGENT_PROJECT_ID
         REVIEW_AGENT_PROJECT_ID TAVILY_API_KEY DATABASE_URL ORCHESTRATOR_HOST ORCHESTRATOR_PORT PORT
@@ -254,13 +255,39 @@ def test_slacks_section_has_defaults_and_takes_bots_as_list_or_commas(folder: Pa
     assert load(yaml="slack: {bots: '*'}\n").slack.bots == ("*",)
 
 
+# ── Discord ──────────────────────────────────────────────────────────────────────────────────
+
+GUILDS = ("112233445566778899", "998877665544332211")
+DISCORD = f"MTEyMjMzNDQ1NTY2Nzc4ODk5.Gx1y2z.{'a1B2_-' * 6}"
+
+
+def test_discord_is_a_token_and_perhaps_servers(folder: Path) -> None:
+    settings = load({"DISCORD_BOT_TOKEN": DISCORD, "DISCORD_GUILD_IDS": ", ".join(GUILDS)})
+    assert settings.discord_bot_token is not None
+    assert settings.discord_bot_token.get_secret_value() == DISCORD
+    assert DISCORD not in repr(settings)
+    assert settings.discord_guild_ids == GUILDS
+    assert load(yaml=f"discord_guild_ids: [{GUILDS[0]}]\n").discord_guild_ids == GUILDS[:1]
+    assert settings.discord_api_url == "https://discord.com/api/v10"
+    assert (
+        load({"DISCORD_API_URL": "http://127.0.0.1:9/api/v10/"}).discord_api_url
+        == "http://127.0.0.1:9/api/v10"
+    )
+
+
+def test_discords_section_has_defaults_and_takes_bots_as_list_or_commas(folder: Path) -> None:
+    assert load().discord.model_dump() == {"bots": (), "bot_turns": 3, "shards": None}
+    given = load(yaml=f"discord: {{bots: [{GUILDS[0]}, '{GUILDS[1]}'], bot_turns: 5, shards: 2}}\n").discord
+    assert (given.bots, given.bot_turns, given.shards) == (GUILDS, 5, 2)
+    assert load(yaml="discord: {bots: '*', shards: null}\n").discord.bots == ("*",)
+
+
 # ── honesty and speed ────────────────────────────────────────────────────────────────────────
 
 
 def test_what_this_version_does_not_use_says_so() -> None:
     unused = {name for name in PROMISED if VARIABLES[name].unused}
-    later = {"DATABASE_URL", "REDIS_URL", "MAX_ROUNDS", "WORKSPACES_DIR"}
-    assert unused == later | {name for name in PROMISED if name.startswith("DISCORD_")}
+    assert unused == {"DATABASE_URL", "REDIS_URL", "MAX_ROUNDS", "WORKSPACES_DIR"}
 
 
 def test_survey_tells_the_origin_of_every_value(folder: Path) -> None:

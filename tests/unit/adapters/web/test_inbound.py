@@ -15,6 +15,7 @@ from adapters.contract import (
     Click,
     Command,
     ConversationRef,
+    Feedback,
     Form,
     FormField,
     Person,
@@ -30,6 +31,7 @@ from adapters.web.inbound import (
     file_name,
     media_type,
     parse_click,
+    parse_feedback,
     parse_form,
     parse_message,
     parse_said,
@@ -167,6 +169,28 @@ def test_a_click_on_no_card_is_refused(on: Said | None) -> None:
     refusal = click("approve ap-1", on)
     assert isinstance(refusal, Refusal)
     assert refusal.status == 404
+
+
+ANSWER = Card(id=CardId("r1:answer"), kind="answer", title="Answer", feedback="r1")
+
+
+def rating(press: str, on: Said | None) -> Feedback | None:
+    return parse_feedback({"press": press}.items(), on, key="k", person=ADA, conversation=HERE, at=AT)
+
+
+@pytest.mark.parametrize(("press", "good"), [("good r1", True), ("bad r1", False)])
+def test_what_somebody_thinks_of_an_answer_names_its_run(press: str, good: bool) -> None:
+    given_ = rating(press, said("", ANSWER))
+    assert given_ is not None
+    assert (given_.target, given_.good, given_.person, given_.conversation) == ("r1", good, ADA, HERE)
+
+
+@pytest.mark.parametrize("press", ["", "good", "good ", "good r2", "better r1", "approve r1"])
+def test_what_is_no_button_of_the_answer_is_no_rating(press: str) -> None:
+    assert rating(press, said("", ANSWER)) is None
+    assert rating("good r1", said("", CARD)) is None
+    assert rating("good ", said("", CARD)) is None
+    assert rating("good r1", None) is None
 
 
 def test_a_form_is_checked_at_its_fields_and_strange_fields_are_left_out() -> None:
