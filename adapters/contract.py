@@ -384,7 +384,8 @@ class Receipt(Value):
     private: bool = False  # an accepted turn's text is for this person alone, where others read along
 
 
-ChoiceKind = Literal["workflow", "run", "agent"]
+# "run": any; "stop", "pause", "resume": runs that this can be done to.
+ChoiceKind = Literal["workflow", "run", "stop", "pause", "resume", "agent"]
 
 
 class Choice(Value):

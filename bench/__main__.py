@@ -42,6 +42,12 @@ def _slack() -> list[Figure]:
     return measure()
 
 
+def _discord() -> list[Figure]:
+    from bench.discord import measure
+
+    return measure()
+
+
 BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "steps": (
         "engine, LangGraph and journal in turn, with both ratios",
@@ -54,6 +60,7 @@ BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "card": ("a turn posted on the web page to its first visible card", _card),
     "waiting": ("memory of 1,000 runs that wait for approval", _waiting),
     "slack": ("Slack on loopback: a storm of 200 runs, acknowledgements, first reactions", _slack),
+    "discord": ("Discord on loopback: a storm of 100 runs, clicks, first reactions", _discord),
 }
 ALL = ("steps", "start", "card", "waiting")
 

@@ -211,7 +211,7 @@ def _value(
             names = [] if low == "none" else _items(low)
             return [_one_of("tool", n, tools) for n in names] if tools is not None else _valid(key, names)
         case "approvers" | "who_may_start" | "admins":
-            return _valid(key, [_member(key, item, platform) for item in _items(text)])
+            return _valid(key, [_member(key, item, platform) for item in members.listed(text)])
         case _:
             return _valid(key, text)
 
@@ -243,9 +243,9 @@ def _valid(key: str, value: Any) -> Any:
         ChannelPolicy.model_validate({key: value})
     except ValidationError as error:
         hint = {
-            "approvers": "write platform:id for a person, or the id of a group, separated by commas",
-            "who_may_start": "write platform:id for a person, or the id of a group, separated by commas",
-            "admins": "write platform:id for a person, or the id of a group, separated by commas",
+            "approvers": "write platform:id for a person, or the id of a group, with commas between",
+            "who_may_start": "write platform:id for a person, or the id of a group, with commas between",
+            "admins": "write platform:id for a person, or the id of a group, with commas between",
             "language": "write a name or a code, e.g. German or de-CH",
         }.get(key, _first(error))
         raise SettingError(f"{key} cannot be {_short(str(value))!r}: {hint}") from error

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, get_args
 
+from adapters.contract import Platform
 from orchestrator.events import RunStatus
 
 WORDS: Final = {
@@ -29,6 +30,10 @@ WORDS: Final = {
     "settings": "settings, settings KEY=VALUE, settings KEY= (back to the default): of this channel",
     "why": "why: the last time you were allowed or refused something here",
     "help": "help [WORD]: this list",
+}
+# Words of single platforms, which their adapters answer by themselves.
+_OF_PLATFORMS: Final[Mapping[Platform, Mapping[str, str]]] = {
+    "discord": {"home": "home: your own page, for you alone (given as /quartet home)"},
 }
 STATUSES: Final[tuple[RunStatus, ...]] = get_args(RunStatus)
 RUN_ID: Final = re.compile(r"r[a-z2-9]{12}")
@@ -75,11 +80,16 @@ def is_command(text: str, workflows: Collection[str] = (), agents: Collection[st
         case "agents":
             return rest.lower() in agents
         case "help":
-            return rest.lower() in WORDS
+            return rest.lower() in WORDS or any(rest.lower() in words for words in _OF_PLATFORMS.values())
         case "settings":
             return "\n" not in rest and _ASSIGNMENT.fullmatch(rest) is not None
         case _:  # "ask my boss for a raise" means all of its words
             return False
+
+
+def known(platform: Platform) -> Mapping[str, str]:
+    """All words that can be given on a platform, with what each does."""
+    return {**WORDS, **_OF_PLATFORMS.get(platform, {})}
 
 
 def status(text: str) -> RunStatus | None:

@@ -6,7 +6,7 @@ Every answer is a `Receipt`: plain text, or a card of kind "reply" for lists.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.contract import (
@@ -40,6 +40,11 @@ TITLE_LENGTH = 70
 DIRECT = "@me"  # the workspace of Discord's direct messages, of all people
 _AGAIN = "This command came before and is not performed again; `status` shows how things are."
 _OPEN: tuple[RunStatus, ...] = ("running", "waiting", "paused", "queued")
+_CONTROLLED: Mapping[str, tuple[RunStatus, ...]] = {
+    "stop": _OPEN,
+    "pause": ("running", "waiting", "queued"),
+    "resume": ("paused",),
+}
 
 
 class Commands:
@@ -88,6 +93,10 @@ class Commands:
             case "run":
                 page = await self._service.store.runs(limit=LOOKED_AT)
                 return choices.of_runs((r for r in page.items if _in_channel(r, conversation)), typed)
+            case "stop" | "pause" | "resume":
+                rows = await self._open(conversation, _CONTROLLED[kind])
+                rows.sort(key=lambda row: row.created_at, reverse=True)
+                return choices.of_runs(rows, typed)
 
     async def policy(self, conversation: ConversationRef) -> ChannelPolicy:
         """What holds in a conversation's channel now."""
@@ -124,7 +133,7 @@ class Commands:
         except StoreFailed:
             raise  # no refusal: the adapter keeps the command and hands it in again
         except (OrchestratorError, SettingError) as error:
-            return _no(str(error))
+            return _no(_sentence(str(error)))
 
     async def _first_time(self, command: Command) -> bool:
         """Ask right before something changes: said again, "stop" would stop the next run."""
@@ -218,7 +227,7 @@ class Commands:
         if here:
             return here[0]
         # Slash commands are given outside of threads; then the person's own runs of the channel are meant.
-        elsewhere = [row for row in await self._open(command) if row.who == command.person.key]
+        elsewhere = [row for row in await self._open(command.conversation) if row.who == command.person.key]
         if len(elsewhere) == 1:
             return elsewhere[0]
         if elsewhere:
@@ -236,12 +245,14 @@ class Commands:
             raise NotFound(f"There is no run {text} in this channel; `runs` lists them.")
         return row
 
-    async def _open(self, command: Command) -> list[RunRow]:
-        """Unfinished runs of the channel, as far as they are among the newest."""
+    async def _open(
+        self, conversation: ConversationRef, statuses: Sequence[RunStatus] = _OPEN
+    ) -> list[RunRow]:
+        """Unfinished runs of the channel, as far as they are among the newest of each status."""
         found: list[RunRow] = []
-        for status in _OPEN:
+        for status in statuses:
             page = await self._service.store.runs(status=status, limit=LOOKED_AT)
-            found += [r for r in page.items if _in_channel(r, command.conversation)]
+            found += [r for r in page.items if _in_channel(r, conversation)]
         return found
 
     # ── lists ────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +262,7 @@ class Commands:
             rows = [await self._run_here(command, rest)]
         else:
             rows = await self._service.store.unfinished(command.conversation.key)
-            rows = rows or await self._open(command)
+            rows = rows or await self._open(command.conversation)
         if not rows:
             return _yes("Nothing works or waits here.")
         parts: list[CardPart] = [_rows(rows)]
@@ -311,7 +322,8 @@ class Commands:
             case _ if place.workspace == DIRECT:
                 own, whose = place.channel_key, "this conversation"
             case workspace:
-                own, whose = f"{place.platform}:{workspace}", "all channels of this workspace"
+                own = f"{place.platform}:{workspace}"
+                whose = f"all channels of this {'server' if place.platform == 'discord' else 'workspace'}"
         month, facts = await self.usage(own)
         if not facts.facts:
             return _yes(f"No model was used in {month}.")
@@ -379,9 +391,10 @@ class Commands:
         return _yes(f"{word} to {last.what} at {last.at:%Y-%m-%d %H:%M:%S} UTC: {last.permission.reason}")
 
     def _help(self, command: Command, word: str) -> Receipt:
-        if word in WORDS:
-            return _yes(WORDS[word])
-        facts = tuple(_halves(text) for text in WORDS.values())
+        known = command_words.known(command.conversation.platform)
+        if word in known:
+            return _yes(known[word])
+        facts = tuple(_halves(text) for text in known.values())
         return _card(command, "Commands", [FactsPart(facts=facts)])
 
     def _names(self) -> str:
@@ -430,6 +443,12 @@ def _spent(usage: Usage) -> str:
 
 def _short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _sentence(text: str) -> str:
+    """Begun with a capital letter, unless it begins with the name of something, as of a setting."""
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    return f"{text[0].upper()}{text[1:]}" if first in ("there", "run") else text
 
 
 def _yes(text: str, run_id: str = "") -> Receipt:

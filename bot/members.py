@@ -31,20 +31,31 @@ DISCORD_PERMISSIONS: Final = (
     "manage_threads",
     "moderate_members",
 )
+# Where the next one begins though there is no comma: pickers put a space, or nothing, between mentions.
+_NEXT: Final = re.compile(
+    rf"(?<=>) ?(?=\S)| (?=<[@#]|@|permission:|(?:{'|'.join(get_args(Platform))}):|[0-9]{{17,20}}(?: |$)"
+    rf"|[UWS]{_BARE}(?: |$))"
+)
 _REMEDIES: Final = {
     "slack": (
         "mention them, as {key}=@ada picked from the list that opens after @, or write "
-        "platform:id (slack:U0123ABCD) or the id of a user group"
+        "platform:id (slack:U0123ABCD) or the id of a user group; several with commas between"
     ),
     "discord": (
         "mention them or a role, as {key}=@ada picked from the list that opens after @, or write discord:ID "
-        "for a person, the id of a role, or permission:manage_guild"
+        "for a person, the id of a role, or permission:manage_guild; several with commas between"
     ),
 }
 
 
 class NobodyMeant(ValueError):
     """A name that can be nobody's. The message says what can be written."""
+
+
+def listed(text: str) -> list[str]:
+    """The members of a list as typed, with commas between, or spaces where it is clear where each begins."""
+    parts = (one.strip() for part in " ".join(text.split()).split(",") for one in _NEXT.split(part))
+    return [part for part in parts if part]
 
 
 def member(key: str, item: str, platform: Platform) -> str:
@@ -64,7 +75,7 @@ def member(key: str, item: str, platform: Platform) -> str:
     found = _of_discord(key, item) if platform == "discord" else _of_slack(item, platform)
     if found is not None:
         return found
-    remedy = _REMEDIES.get(platform, f"write platform:id, as {platform}:ada; several are separated by commas")
+    remedy = _REMEDIES.get(platform, f"write platform:id, as {platform}:ada; several with commas between")
     raise NobodyMeant(
         f"{key}: {_short(item)!r} is only a name, not a person or group: {remedy.format(key=key)}"
     )

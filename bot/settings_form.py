@@ -98,15 +98,21 @@ def settings_form(
                 max_length=max(_LONGEST, len(value)),
             )
         )
-    platform, _, channel = channel_key.partition(":")
     return Form(
         id=f"{PREFIX}{channel_key}",
         title="Settings",
         fields=tuple(fields),
         submit="Save",
-        note=f"Of the channel {channel.rpartition(':')[2]} ({platform}). Runs that were made before keep "
-        "what they had.",
+        note=f"Of {_place(channel_key)}. Runs that were made before keep what they had.",
     )
+
+
+def _place(channel_key: str) -> str:
+    """A channel as its platform's people know it."""
+    platform, workspace, channel = f"{channel_key}::".split(":")[:3]
+    if platform == "discord":  # the adapter shows `<#…>` by its name; a direct message has none
+        return "this conversation" if workspace == "@me" else f"the channel <#{channel}>"
+    return f"the channel {channel} ({platform})"
 
 
 def _key(name: str) -> str:

@@ -110,6 +110,8 @@ async def _post(adapter: ChatAdapter, ref: ConversationRef, card: Card, shown: S
         if not look and not error.outcome_unknown:
             shown.unposted.add(card.id)
         raise
+    except MessageGone:
+        delivery = replace(delivery, state="gone")  # a person deleted what was there of it already
     except (CardRefused, NotAllowed, ConversationGone) as error:
         if isinstance(error, NotAllowed) and adapter.trouble:
             raise PlatformDown(adapter.trouble) from error  # not this card: nothing can be sent now

@@ -37,14 +37,15 @@ from adapters.discord.api import DiscordApi
 from adapters.discord.connection import NO_CONTENT
 from adapters.discord.files import Files
 from adapters.discord.gateway import Gateway
-from adapters.discord.inbound import MESSAGES, Arrival, conversation_of, read, spoken
+from adapters.discord.inbound import MESSAGES, Arrival, Spoken, conversation_of, read, spoken
 from adapters.discord.inbox import BOT_TURNS, SCHEMA, Inbox, Row
 from adapters.discord.keys import Naming
+from adapters.discord.known import Where, where_told
 from adapters.discord.missed import Missed
 from adapters.discord.modals import Modals, Opened
 from adapters.discord.notes import Notes
 from adapters.discord.office import Office
-from adapters.discord.payload import Payload, ident, user_of
+from adapters.discord.payload import PUBLIC_THREAD, Payload, ident, mapping, user_of
 from adapters.discord.people import People
 from adapters.discord.ports import API_URL, DIRECT
 from adapters.discord.presses import Presses
@@ -55,6 +56,7 @@ from adapters.discord.turns import Turns, passes, takes_back
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
 from adapters.lanes import Lanes, Passing
 from adapters.later import Later
+from adapters.urgency import Urgency
 
 LIMITS = Limits(
     text=3_800, buttons=25, button_label=80, messages=3, file_bytes=10 * 1024 * 1024, edit_interval_s=1.5
@@ -99,6 +101,7 @@ class DiscordAdapter:
     ) -> None:
         self._token = token
         self._allowed_bots = frozenset(allowed_bots)
+        self._guild_ids = tuple(guild_ids)
         self._bot: Inbound | None = None
         self._database = Database(home / "discord.db", SCHEMA)
         self._api = DiscordApi(token, base_url=api_url)
@@ -108,6 +111,9 @@ class DiscordAdapter:
             choices=self._choices,
             fresh=self._fresh,
             left=self._left,
+            joined=self._joined,
+            ask=self._ask,
+            calls=self._api.count,
             api_url=api_url,
             shards=shards,
         )
@@ -118,7 +124,7 @@ class DiscordAdapter:
         self._answers = Answers(self._api)
         self._notes = Notes(self._api, self._sender, self._answers, self._naming)
         self._files = Files(self._api, base_url=api_url, limit=LIMITS.file_bytes)
-        self._missed = Missed(self._api, self._gateway, self._inbox, self._take_missed)
+        self._missed = Missed(self._api, self._gateway, self._inbox, self._take_missed, self._take_now)
         self._sync = CommandSync(self._database, self._gateway.put_commands, guild_ids)
         self._connected = asyncio.Event()
         self._lanes: Lanes[Arrival] | None = None
@@ -178,11 +184,14 @@ class DiscordAdapter:
         await self._sender.start()
         self._bot = inbound
         self._later = later = Later()
-        self._inbox.hold()  # until what was missed is read
+        self._missed.hold()  # until it is known what was missed
         self._lanes = lanes = self._working(inbound, later)
         await lanes.start()
         await self._gateway.start()
         self._connected.set()
+        for guild in self._guild_ids:
+            if guild not in self._gateway.guilds:  # what was told there is forgotten when we are invited
+                await self._sync.forget(self._gateway.me.application, guild)
         self._sync.start(self._gateway.me.application, self._gateway.commands)
         self._marking = asyncio.create_task(self._write_marks(), name="discord-marks")
 
@@ -255,9 +264,16 @@ class DiscordAdapter:
     # ── what comes in ────────────────────────────────────────────────────────────────────────
 
     async def _take(self, event: str, payload: Payload) -> None:
-        """Keep what counts, and begin to work on it."""
+        """Keep what counts, and begin to work on it; what people say waits for what was missed before it."""
+        if event == "INTERACTION_CREATE" or not self._missed.waits(event, payload):
+            await self._take_now(event, payload)
+
+    async def _take_now(self, event: str, payload: Payload) -> None:
         since = time.monotonic()
         said = spoken(payload) if event == "MESSAGE_CREATE" else None
+        if said is not None and _nowhere(said):
+            self._missed.look_behind(said.guild, said.stands_in, said.message)  # Discord still has it
+            return
         if said is not None:
             self._inbox.look(said.guild, said.stands_in, said.message)
         arrival = read(event, payload, self._gateway.me, self._allowed_bots)
@@ -277,6 +293,9 @@ class DiscordAdapter:
 
     async def _take_missed(self, payload: Payload) -> None:
         """As `_take`, of what was said while we were away; raises where it is not kept."""
+        said = spoken(payload)
+        if said is not None and _nowhere(said):
+            raise PlatformDown("Discord does not tell now what the channel is")
         arrival = read("MESSAGE_CREATE", payload, self._gateway.me, self._allowed_bots)
         if arrival is not None:
             await self._keep(arrival, time.monotonic())
@@ -301,7 +320,7 @@ class DiscordAdapter:
     async def _choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
         return await self._bot.choices(kind, conversation, typed) if self._bot is not None else ()
 
-    async def _fresh(self) -> None:
+    def _fresh(self) -> None:
         if self._lanes is not None:
             self._missed.look()
 
@@ -311,6 +330,24 @@ class DiscordAdapter:
             action="discord.removed",
             guild=guild,
         )
+        await self._sync.forget(self._gateway.me.application, guild)  # Discord has dropped them
+
+    async def _joined(self, guild: str) -> None:
+        if self._connected.is_set():
+            log.info("Quartet was invited to a server.", action="discord.invited", guild=guild)
+            self._sync.start(self._gateway.me.application, self._gateway.commands)
+
+    async def _ask(self, channel: str) -> Where | None:
+        """What a channel is that the gateway does not know: a thread of ours, or Discord says it."""
+
+        def work(db: sqlite3.Connection) -> sqlite3.Row | None:
+            return db.execute("SELECT channel FROM threads WHERE thread = ?", (channel,)).fetchone()
+
+        row = await self._database.read(work)
+        if row is not None:
+            return Where(row["channel"], PUBLIC_THREAD)
+        told = await self._api.call("GET", f"/channels/{channel}", urgency=Urgency.PERSON)
+        return where_told(mapping(told))
 
     async def _lost(self, row: Row, why: str = LOST) -> None:
         """Tell who did something that it was in vain."""
@@ -389,6 +426,11 @@ class DiscordAdapter:
     async def download(self, attachment: Attachment) -> bytes:
         """Fetch a file that came with a turn; see `ChatAdapter.download`."""
         return await self._files.download(attachment)
+
+
+def _nowhere(said: Spoken) -> bool:
+    """Whether nobody could say in what kind of channel a message stands."""
+    return said.guild != DIRECT and said.channel_type < 0
 
 
 def _steps(office: Office) -> Mapping[str, Step]:

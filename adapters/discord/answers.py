@@ -25,6 +25,10 @@ from adapters.later import Later
 from adapters.urgency import Urgency
 
 DEFER_S = 2.0  # Discord waits for 3
+ANSWER_S = 3.0  # so long Discord waits for the first answer
+FIRST_TRY_S = 1.0  # of it the first try may take; a second one has to get through
+LAST_TRY_S = 3.0
+UPLOAD_S = 10.0  # an answer with files takes longer; Discord waits for what it has begun to read
 TOKEN_S = 14 * 60.0  # a quarter of an hour, less what a call may take
 KEPT = 5_000  # interactions whose tokens are remembered
 EPHEMERAL = 1 << 6
@@ -42,6 +46,7 @@ class Pending:
     application: str
     token: str = field(repr=False)
     until: float  # monotonic seconds: the end of its token
+    came: float  # monotonic seconds
     on_message: bool  # it came from a button, or from a form that a button had opened
     state: Literal["open", "waiting", "quiet", "answered", "dead"] = "open"
     """Not answered; told to wait, seen; told to wait, not seen; answered; of no use any more."""
@@ -72,6 +77,7 @@ class Answers:
         pending = _pending(arrival, TOKEN_S)
         if pending is None or arrival.key in self._pending:
             return
+        pending.came = since
         self._pending[arrival.key] = pending
         there = (place(arrival.payload).key, ident(user_of(arrival.payload), "id"))
         self._latest[there] = pending
@@ -185,16 +191,22 @@ class Answers:
         body: Mapping[str, Any] | None,
         message: DiscordMessage | None,
     ) -> bool:
+        first_answer = path.endswith("/callback")
         for last in (False, True):
+            files = message.files if message is not None else ()
+            limit_s = _limit_s(pending, last=last, files=bool(files)) if first_answer else None
             try:
-                files = message.files if message is not None else ()
-                await self._api.call(method, path, body, urgency=Urgency.PERSON, files=files)
+                async with asyncio.timeout(limit_s):
+                    await self._api.call(method, path, body, urgency=Urgency.PERSON, files=files)
+            except TimeoutError:
+                if last:
+                    return self._unanswered(pending, PlatformDown("Discord does not answer"))
             except DiscordRefused as error:
                 if error.code == ANSWERED_ALREADY:  # the first try had arrived
                     return True
                 return self._unanswered(pending, error)
             except PlatformDown as error:
-                if not path.endswith("/callback"):
+                if not first_answer:
                     log.info("Discord is not reached.", action="discord.no_follow_up", error=str(error)[:200])
                     return False
                 if last:
@@ -221,7 +233,18 @@ def _pending(arrival: Arrival, seconds: float) -> Pending | None:
     if not (interaction and application and _is_token(token)):
         return None
     on_message = bool(ident(mapping(payload.get("message")), "id"))
-    return Pending(interaction, application, token, time.monotonic() + seconds, on_message)
+    now = time.monotonic()
+    return Pending(interaction, application, token, now + seconds, now, on_message)
+
+
+def _limit_s(pending: Pending, *, last: bool, files: bool) -> float:
+    """How long one try of the first answer may take: one that hangs leaves time for the other."""
+    if files:
+        return UPLOAD_S
+    if last:
+        return LAST_TRY_S
+    left = ANSWER_S - (time.monotonic() - pending.came)
+    return min(FIRST_TRY_S, max(left / 2, FIRST_TRY_S / 2))
 
 
 def _is_token(token: str) -> bool:

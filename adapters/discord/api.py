@@ -134,6 +134,10 @@ class DiscordApi:
             )
         return self._trouble
 
+    def count(self) -> None:
+        """Somebody else calls Discord in our name now: the limit on all calls counts that too."""
+        self._pace.count()
+
     async def __aenter__(self) -> DiscordApi:
         return self
 

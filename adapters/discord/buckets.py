@@ -141,7 +141,9 @@ class Bucket:
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it changes nothing."""
         self._turn(now)
-        return not self.in_flight and now >= self._frozen_until and self._left >= self.limit
+        if self.in_flight or now < self._frozen_until:
+            return False
+        return not self.is_known or self._left >= self.limit
 
     def _turn(self, now: float) -> None:
         """Begin the next window. What is in flight may be counted in it."""

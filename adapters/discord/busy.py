@@ -16,6 +16,7 @@ import structlog
 from adapters.contract import ConversationRef
 from adapters.discord.ports import Api
 from adapters.discord.posted import channel_of
+from adapters.discord.refusals import ThreadArchived
 from adapters.errors import AdapterError, PlatformDown, RateLimited
 from adapters.urgency import Urgency
 
@@ -75,8 +76,8 @@ class Typing:
         self._sent[channel] = now
         try:
             await self._api.call("POST", f"/channels/{channel}/typing", urgency=Urgency.PROGRESS)
-        except (RateLimited, PlatformDown):
-            pass  # the next refresh may get through
+        except (RateLimited, PlatformDown, ThreadArchived):
+            pass  # the next refresh may get through; a closed thread opens with the next message of ours
         except AdapterError as error:
             self._without[channel] = now + REFUSED_S
             while len(self._without) > KEPT:

@@ -22,7 +22,7 @@ from adapters.discord.plainer import editing
 from adapters.discord.ports import Api
 from adapters.discord.posted import Posted, Row, channel_of
 from adapters.discord.refusals import ThreadArchived
-from adapters.errors import AdapterError, CardRefused, MessageGone, PlatformDown
+from adapters.errors import AdapterError, CardRefused, MessageGone, NotAllowed, PlatformDown
 from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)
@@ -118,8 +118,13 @@ class CardCalls:
         """Make a call in a thread that may be closed: what is posted opens it, an edit does not."""
         try:
             await send()
-        except ThreadArchived:
-            await self._api.call("PATCH", f"/channels/{channel}", {"archived": False}, urgency=self._urgency)
+        except ThreadArchived as closed:
+            try:
+                await self._api.call(
+                    "PATCH", f"/channels/{channel}", {"archived": False}, urgency=self._urgency
+                )
+            except NotAllowed as error:  # locked, which passes no sooner than its moderators want it to
+                raise closed from error
             log.info("a closed thread was opened again", action="discord_thread_opened", thread=channel)
             await send()
 

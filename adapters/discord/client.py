@@ -27,6 +27,7 @@ from adapters.discord.inbound import EVENTS
 from adapters.discord.payload import Payload, mapping, text
 
 CHOICES_S = 2.0  # Discord waits 3 s for the completion of a command
+SILENT_S = 60.0  # a connection on which nothing came for so long is dead, though it stands
 GUILDS_S = 0.5  # after the last guild that came: those were all of them, or the rest comes late
 _WANTED = re.compile(r'"t"\s*:\s*"(?:' + "|".join(sorted(EVENTS)) + r')"')
 _MOST_RAW = 1_000  # interactions between their frame and their button: a moment, so few
@@ -53,12 +54,24 @@ class Listener(Protocol):
         """A shard lost its connection; the library tries again."""
         ...
 
+    def begun(self) -> None:
+        """A new session begins: its guilds come, and what people write now."""
+        ...
+
     def late(self) -> None:
         """A guild came after the session was there."""
         ...
 
     async def gone(self, guild: str) -> None:
         """The bot was removed from a guild. Never raises."""
+        ...
+
+    async def joined(self, guild: str) -> None:
+        """The bot was invited to a guild. Never raises."""
+        ...
+
+    def calls(self) -> None:
+        """The library makes a call by itself, which Discord's limit on all calls counts as well."""
         ...
 
 
@@ -87,12 +100,14 @@ class Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             guild_ready_timeout=GUILDS_S,
+            heartbeat_timeout=SILENT_S,
             allowed_mentions=discord.AllowedMentions.none(),
             enable_debug_events=True,  # raw frames
             http_trace=trace,
         )
         self._listener = listener
         self._raw: dict[str, Payload] = {}  # interaction id → payload
+        self._gone: set[int] = set()  # guilds that the bot was removed from
         self.greeted = asyncio.Event()  # every shard has its session, and its guilds
         self.tree = commands.Tree(self)
         commands.add_to(self.tree, self)
@@ -144,12 +159,18 @@ class Client(discord.AutoShardedClient):
     async def _named(self, session: object, ask: object, request: aiohttp.TraceRequestStartParams) -> None:
         """Discord wants to know who calls; the library says so but for its answers to interactions."""
         request.headers.setdefault("User-Agent", self.http.user_agent)
+        if request.url.scheme.startswith("http") and "/interactions/" not in request.url.path:
+            self._listener.calls()
 
     # ── the connection ───────────────────────────────────────────────────────────────────────
 
     async def on_ready(self) -> None:
         """Every shard has its session."""
         self.greeted.set()
+
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A new session; its guilds are still to come."""
+        self._listener.begun()
 
     async def on_shard_ready(self, shard_id: int) -> None:
         """A new session, and the guilds that came with it."""
@@ -167,9 +188,19 @@ class Client(discord.AutoShardedClient):
         """A guild that took its time, or that Discord itself could not serve."""
         if self.greeted.is_set():
             self._listener.late()
+            if guild.id in self._gone:
+                await self._listener.joined(str(guild.id))
+            self._gone.discard(guild.id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The bot was invited; what of that comes with a new session is no news."""
+        if self.greeted.is_set():
+            self._gone.add(guild.id)
+        await self.on_guild_available(guild)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """The bot was removed, or the guild is no more."""
+        self._gone.add(guild.id)
         await self._listener.gone(str(guild.id))
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:

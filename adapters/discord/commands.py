@@ -95,6 +95,18 @@ async def _runs(interaction: Interaction, typed: str) -> list[app_commands.Choic
     return await _choices("run", interaction, typed)
 
 
+async def _to_stop(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    return await _choices("stop", interaction, typed)
+
+
+async def _to_pause(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    return await _choices("pause", interaction, typed)
+
+
+async def _to_resume(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    return await _choices("resume", interaction, typed)
+
+
 async def _agents(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
     return await _choices("agent", interaction, typed)
 
@@ -160,21 +172,21 @@ class Quartet(app_commands.Group):
 
     @app_commands.command(description="End a run now")
     @app_commands.describe(run="Which one; left out: the one that is open here")
-    @app_commands.autocomplete(run=_runs)
+    @app_commands.autocomplete(run=_to_stop)
     async def stop(self, interaction: Interaction, run: Word | None = None) -> None:
         """End a run."""
         await self._ears.pressed(interaction)
 
     @app_commands.command(description="Start no new steps of a run")
     @app_commands.describe(run="Which one; left out: the one that is open here")
-    @app_commands.autocomplete(run=_runs)
+    @app_commands.autocomplete(run=_to_pause)
     async def pause(self, interaction: Interaction, run: Word | None = None) -> None:
         """Pause a run."""
         await self._ears.pressed(interaction)
 
     @app_commands.command(description="Go on with a run that was paused")
     @app_commands.describe(run="Which one; left out: the one that is paused here")
-    @app_commands.autocomplete(run=_runs)
+    @app_commands.autocomplete(run=_to_resume)
     async def resume(self, interaction: Interaction, run: Word | None = None) -> None:
         """Resume a run."""
         await self._ears.pressed(interaction)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import NamedTuple
 
 import aiohttp
 import discord
@@ -22,8 +21,10 @@ from discord.http import Route
 from adapters.discord.client import Client, Listener
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
 
-START_S = 30.0  # to log in and to have every shard's session; each shard that is asked for takes 5 s more
-DOWN_S = 60.0  # the library may wait up to 17 min between two tries: after this we begin anew
+START_S = 30.0  # to log in and to have the sessions
+SHARD_S = 7.0  # what each shard takes more: they begin 5 s apart
+DOWN_S = 60.0  # all shards: the library may wait up to 17 min between two tries, so then we begin anew
+LONG_DOWN_S = 1200.0  # one shard alone; to begin anew would throw away the sessions of all the others
 ADVICE_S = 60.0  # how long Discord's address is good for; it may be asked for twice in 5 s
 APART_S = 5.0  # between two sessions, says Discord
 SAID_S = 5.0  # a connection that is back by then was no trouble
@@ -40,9 +41,17 @@ NO_CONTENT = (
     "mention; switch on Bot → Message Content Intent at discord.com/developers/applications, and start again"
 )
 
-Advice = tuple[int, str, Mapping[str, Any]]  # shards, the gateway's address, how many sessions may begin
-
 log = structlog.get_logger(__name__)
+
+
+class Advice(NamedTuple):
+    """What Discord says about connecting."""
+
+    asked: float  # when, by the monotonic clock
+    shards: int
+    address: str  # of the gateway
+    starts: int  # sessions that may still begin
+    reset_s: float  # until that is the full number again
 
 
 class Connection:
@@ -68,7 +77,8 @@ class Connection:
         self._running: asyncio.Task[None] | None = None  # the library's work
         self._watch: asyncio.Task[None] | None = None
         self._down: dict[int, float] = {}  # shard → since when, by the monotonic clock
-        self._advised: tuple[float, Advice | None] = (0.0, None)  # when it was asked for, what was said
+        self._advised: Advice | None = None  # what Discord said last
+        self._allowed_at = 0.0  # when sessions may begin again, by the monotonic clock
         self._identified = -APART_S  # when the newest session was asked for, by the monotonic clock
         self._lost = ""  # why there is no connection now
         self._lacking = ""  # what Discord does not let us do
@@ -125,6 +135,13 @@ class Connection:
         """How long the shard is down that is down for longest, in seconds."""
         return time.monotonic() - min(self._down.values()) if self._down else 0.0
 
+    def _all_down_s(self) -> float:
+        """For how long no shard is up, in seconds."""
+        shards = self.client.shard_count if self.client is not None else None
+        if not self._down or len(self._down) < (shards or 1):
+            return 0.0
+        return time.monotonic() - max(self._down.values())
+
     # ── one session ──────────────────────────────────────────────────────────────────────────
 
     async def _open(self) -> None:
@@ -152,18 +169,15 @@ class Connection:
         await self._close()
         Route.BASE = self._api_url
         client = self.client = Client(self._listener, content=self.content)
-        async with asyncio.timeout(START_S + 5 * (self._shards or 0)):
+        self._may_begin()
+        async with asyncio.timeout(START_S) as limit:
             await client.login(self._token)
             if self.content and not _content_allowed(client):
                 raise discord.PrivilegedIntentsRequired(None)  # as the gateway would, for one IDENTIFY less
-            advised, address, starts = await self._advice(client)
-            if starts["remaining"] <= 0:  # one more, and Discord would take the token back
-                minutes = starts["reset_after"] // 60_000 + 1
-                raise PlatformDown(
-                    f"Discord allows no new connection for {minutes} min: too many were made today"
-                )
+            shards, address = await self._allowed(client)
+            limit.reschedule(asyncio.get_running_loop().time() + START_S + SHARD_S * shards)
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(address)
-            client.shard_count = self._shards or advised
+            client.shard_count = shards
             await asyncio.sleep(max(self._identified + APART_S - time.monotonic(), 0.0))
             self._identified = time.monotonic()
             running = self._running = asyncio.create_task(client.connect(), name="discord-connection")
@@ -177,13 +191,44 @@ class Connection:
             raise PlatformDown("Discord closed the connection; it is tried again")
         self._lost = ""
 
+    async def _allowed(self, client: Client) -> tuple[int, str]:
+        """How many shards, and the gateway's address. Each shard is a session: those are counted here.
+
+        Raises:
+            PlatformDown: fewer sessions may begin than there are shards.
+        """
+        cached = self._fresh_advice() is not None
+        advice = await self._advice(client)
+        if cached and advice.starts < (self._shards or advice.shards):
+            self._advised = None
+            advice = await self._advice(client)
+        shards = self._shards or advice.shards
+        if advice.starts < shards:  # one too many, and Discord would take the token back
+            self._allowed_at = time.monotonic() + advice.reset_s
+            self._may_begin()
+        self._advised = advice._replace(starts=advice.starts - shards)
+        return shards, advice.address
+
+    def _may_begin(self) -> None:
+        wait_s = self._allowed_at - time.monotonic()
+        if wait_s > 0:
+            raise PlatformDown(
+                f"Discord allows no new connection for {wait_s / 60 + 1:.0f} min: too many were made today"
+            )
+
+    def _fresh_advice(self) -> Advice | None:
+        advice = self._advised
+        return advice if advice is not None and time.monotonic() - advice.asked < ADVICE_S else None
+
     async def _advice(self, client: Client) -> Advice:
         """How to connect. The library itself forgets the address once a session is refused."""
-        asked, advice = self._advised
-        if advice is None or time.monotonic() - asked > ADVICE_S:
+        advice = self._fresh_advice()
+        if advice is None:
             shards, address, starts = await client.http.get_bot_gateway()
-            advice = (shards, address, dict(starts))
-            self._advised = (time.monotonic(), advice)
+            advice = Advice(
+                time.monotonic(), shards, address, starts["remaining"], starts["reset_after"] / 1000
+            )
+            self._advised = advice
         return advice
 
     async def _close(self) -> None:
@@ -236,8 +281,8 @@ class Connection:
             return PlatformDown(self._lost or "Discord is not connected")
         if running.done():
             return refused(None if running.cancelled() else running.exception())
-        if self._down_s() > DOWN_S:
-            return PlatformDown("Discord's gateway was not reached for a minute; the connection is made anew")
+        if self._all_down_s() > DOWN_S or self._down_s() > LONG_DOWN_S:
+            return PlatformDown("Discord's gateway was not reached for long; the connection is made anew")
         return None
 
 

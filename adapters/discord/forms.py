@@ -17,7 +17,7 @@ from adapters.discord.custom_ids import FIELD, LINES, MOST, press, read
 from adapters.discord.outbound import COLOURS, DiscordMessage, container
 from adapters.discord.parts import action_row, button
 from adapters.discord.pieces import Component, text_display
-from adapters.discord.text import fitted, is_seen, neutral, one_line, readable, size
+from adapters.discord.text import fitted, is_seen, neutral, note_units, one_line, readable, size
 from adapters.errors import AdapterError, CardRefused
 from adapters.plain import clean_text, clipped
 
@@ -74,7 +74,7 @@ def draw_form(form: Form, typed: Mapping[str, str] | None = None) -> dict[str, A
     if len(components) > TOP_LEVEL:
         components = _compact(fields, note)
     elif note and len(components) < TOP_LEVEL:
-        components.insert(0, _display(neutral(note)))
+        components.insert(0, _display("".join(note_units(note))))
     elif note:
         first = next((one for one in components if "description" not in one), None)
         if first is not None:
@@ -210,7 +210,7 @@ def _compact(fields: Sequence[FormField], note: str) -> list[Component]:
     value = "\n".join(f"{field.name} = {clean_text(field.value)}" for field in rest)
     if size(value) > FILLED or any(not re.fullmatch(r"\w[\w.-]*", field.name) for field in rest):
         raise FormTooLarge(TOO_MANY)
-    said = [neutral(note)] if note else []
+    said = ["".join(note_units(note))] if note else []
     said += [_explained(field) for field in rest]
     lines: Component = {
         "type": _LABEL,

@@ -7,6 +7,7 @@ session it does not: then `fresh` is called, and what was missed has to be read.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from adapters.discord.known import Last, Where
 from adapters.discord.payload import Payload, ident, mapping, number
 from adapters.discord.permissions import permissions_of
 from adapters.discord.ports import API_URL, DIRECT
-from adapters.errors import NotAllowed, PlatformDown
+from adapters.errors import AdapterError, NotAllowed, PlatformDown
 
 LOOK_S = 5.0  # to ask what a channel is
 MOST_KNOWN = 2_000  # channels that were asked for
@@ -43,9 +44,11 @@ class Gateway:
         take: called for every event that may be of use (`inbound.EVENTS`), in order, with plain JSON and what
             Discord does not say in it (`payload.PARENT` and its sisters).
         choices: what a person may mean who is typing a command.
-        fresh: called after a new session of any shard (not after one that goes on), also at the start, and
-            when a guild comes late; one call at a time.
-        left: called with the id of a guild that the bot was removed from.
+        fresh: called when a new session of any shard is there (not one that goes on), also at the start,
+            when one begins later, and when a guild comes late: what was said meanwhile does not come.
+        left, joined: called with the id of a guild that the bot was removed from, or invited to.
+        ask: what a channel is that the cache does not know; None: nobody knows. May raise `AdapterError`.
+        calls: called before every call of the REST API that the library makes by itself, and that counts.
         api_url: Discord's REST API; the gateway's address comes from there.
         shards: how many connections; None: as many as Discord recommends.
         content: ask for the text of messages that do not name the bot.
@@ -57,8 +60,11 @@ class Gateway:
         *,
         take: Take,
         choices: Choices,
-        fresh: Callable[[], Awaitable[None]],
+        fresh: Callable[[], None],
         left: Callable[[str], Awaitable[None]],
+        joined: Callable[[str], Awaitable[None]],
+        ask: Callable[[str], Awaitable[Where | None]],
+        calls: Callable[[], None] = lambda: None,
         api_url: str = API_URL,
         shards: int | None = None,
         content: bool = True,
@@ -67,10 +73,12 @@ class Gateway:
         self._choices = choices
         self._fresh = fresh
         self._left = left
+        self._joined = joined
+        self._ask = ask
+        self.calls = calls
         self._connection = Connection(token, self, api_url=api_url, shards=shards, content=content)
         self._small: set[asyncio.Task[Any]] = set()  # events on their way
-        self._freshening: asyncio.Task[None] | None = None
-        self._fresh_wanted = False
+        self._was_up = False  # since the start
         self._looked: OrderedDict[str, Where] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Where | None]] = {}
         quiet_library()
@@ -82,12 +90,12 @@ class Gateway:
             NotAllowed: the token is wrong; the message names the setting.
             PlatformDown: Discord cannot be reached now.
         """
+        self._was_up = False
         await self._connection.start()
 
     async def stop(self) -> None:
         """Disconnect; what came in is handed in to its end. May be called twice."""
         await self._connection.stop()
-        self._fresh_wanted = False
         small = [task for task in self._small if task is not asyncio.current_task()]
         if small:
             await asyncio.wait(small, timeout=CLOSE_S)
@@ -231,28 +239,31 @@ class Gateway:
 
     def up(self, shard: int, *, new: bool) -> None:
         """A shard's session is there."""
+        if new:  # first: from `up` on nothing seems to be missing
+            self._was_up = True
+            self.late()
         self._connection.up(shard)
-        if new:
+
+    def begun(self) -> None:
+        """A new session begins. At the start nobody knows of anything yet that may have been missed."""
+        if self._was_up:
             self.late()
 
     def late(self) -> None:
-        """What was said meanwhile did not come: `fresh` is called, and once more where it is at work."""
-        self._fresh_wanted = True
-        if self._freshening is None or self._freshening.done():
-            self._freshening = asyncio.create_task(self._freshen(), name="discord-fresh")
+        """What was said meanwhile did not come."""
+        self._fresh()
 
     def down(self, shard: int) -> None:
         """A shard lost its connection."""
         self._connection.down(shard)
 
-    async def _freshen(self) -> None:
-        while self._fresh_wanted:
-            self._fresh_wanted = False
-            await self._safely(self._fresh())
-
     async def gone(self, guild: str) -> None:
         """The bot was removed from a guild."""
         await self._safely(self._left(guild))
+
+    async def joined(self, guild: str) -> None:
+        """The bot was invited to a guild."""
+        await self._safely(self._joined(guild))
 
     async def _safely(self, work: Awaitable[None]) -> None:
         """Do it to its end, also while the connection ends; what goes wrong is logged without what it was."""
@@ -280,16 +291,16 @@ class Gateway:
             return found
         looking = self._looking.get(channel)
         if looking is None:
-            looking = self._looking[channel] = asyncio.create_task(self._look(client, channel))
+            looking = self._looking[channel] = asyncio.create_task(self._look(channel))
             looking.add_done_callback(lambda _: self._looking.pop(channel, None))
         return await asyncio.shield(looking)
 
-    async def _look(self, client: Client, channel: str) -> Where | None:
-        """Ask Discord: a thread that was archived, say, is not in the cache."""
+    async def _look(self, channel: str) -> Where | None:
+        """Ask: a thread that was archived, say, is not in the cache."""
         try:
             async with asyncio.timeout(LOOK_S):
-                found = known.where_told(mapping(await client.http.get_channel(int(channel))))
-        except (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
+                found = await self._ask(channel)
+        except (AdapterError, sqlite3.Error, TimeoutError) as error:
             log.info("A channel is not known.", action="discord.no_channel", error=type(error).__name__)
             return None
         if found is not None:

@@ -47,12 +47,13 @@ def draw_home(home: Home, links: Mapping[str, str] | None = None) -> list[Discor
         links: addresses of the questions' messages, by card id; without one, the conversation's is used.
     """
     groups: list[Group] = [
-        *_questions(home.questions, links or {}),
+        *_questions(home.questions, links or {}, home.label),
         _runs(home.runs),
-        _titled("Usage this month", _fact_lines(home.usage.facts, "Nothing was used this month.")),
+        _titled("Usage this month", _fact_lines(_usage(home), "Nothing was used this month.")),
         *_channels(home.channels),
-        [Cut("", small(clipped(home.label, 200)), "")] if is_seen(home.label) else [],
     ]
+    if said := small(clipped(home.label, 200)):  # above all, so that it takes no message of its own
+        groups[0].insert(0, Cut("", f"{said}\n", ""))
     pieces: list[Piece] = []
     for number, group in enumerate(groups):
         for one in group:
@@ -70,23 +71,26 @@ def draw_home(home: Home, links: Mapping[str, str] | None = None) -> list[Discor
 # ── the parts of the page ────────────────────────────────────────────────────────────────────
 
 
-def _questions(questions: Sequence[HomeQuestion], links: Mapping[str, str]) -> list[Group]:
+def _questions(questions: Sequence[HomeQuestion], links: Mapping[str, str], page_label: str) -> list[Group]:
     if not questions:
         said = "Nothing waits for you. Approvals that you may decide appear here."
         return [_titled("Waiting for your decision", [Cut("", f"\n{said}", "")])]
     found: list[Group] = [_titled("Waiting for your decision", [])]
-    found += [_question(question, links.get(question.card.id, "")) for question in questions[:QUESTIONS]]
+    found += [
+        _question(question, links.get(question.card.id, ""), page_label) for question in questions[:QUESTIONS]
+    ]
     return [*found, [*_more(len(questions) - QUESTIONS, "approval waits", "approvals wait")]]
 
 
-def _question(question: HomeQuestion, address: str) -> Group:
+def _question(question: HomeQuestion, address: str, page_label: str) -> Group:
     card = question.card
     title = clipped(one_line(card.title), 200)
     place = _place(question.conversation)
     said: Group = [
         *line("", bold(title if is_seen(title) else "Approval"), [Atom(f" in {place}" if place else "")])
     ]
-    if status := small(clipped(marked(card.status), 200), clipped(card.label, 200)):
+    label = "" if card.label == page_label else clipped(card.label, 200)  # the page's own says it already
+    if status := small(clipped(marked(card.status), 200), label):
         said.append(Cut("", f"\n{status}", ""))
     asked = card_text(Card.model_construct(title="", status="", label="", parts=card.parts, buttons=()))
     if is_seen(asked):
@@ -137,8 +141,16 @@ def _channel(channel: HomeChannel) -> Group:
         return said
 
 
+def _usage(home: Home) -> Sequence[tuple[str, str]]:
+    """The month's figures; where they are all of what the page's label names, without its name."""
+    facts = home.usage.facts
+    if len(facts) == 1 and facts[0][0] == home.label:
+        return [("", facts[0][1])]
+    return facts
+
+
 def _fact_lines(facts: Sequence[tuple[str, str]], none: str) -> list[Cut]:
-    kept = [clipped(one_line(f"{label}: {value}"), 200) for label, value in facts[:FACTS]]
+    kept = [clipped(one_line(f"{label}: {value}" if label else value), 200) for label, value in facts[:FACTS]]
     if len(facts) > FACTS:
         kept.append(f"and {len(facts) - FACTS} more")
     found = [Cut("", f"\n{said}", "") for said in map(small, kept) if said]

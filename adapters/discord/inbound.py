@@ -57,6 +57,7 @@ STOP_REACTIONS = frozenset("❌✖❎⛔🚫🛑⏹")
 MODALS = frozenset({"form", "ask"})  # actions in the custom ids of what can be sent
 
 _VARIANT = "\N{VARIATION SELECTOR-16}"
+_IN_ORDER = frozenset({"pause", "resume", "settings"})  # words of `/quartet` of which the last one counts
 _SPOKEN = frozenset({0, 19, 20, 23})  # what people write, and what other apps answer to commands
 
 
@@ -100,8 +101,11 @@ class Spoken:
 
     @property
     def root(self) -> bool:
-        """Whether it stands in a channel, so that its thread has to be made on it."""
-        return bool(self.thread) and self.thread == self.message
+        """Whether it stands in a channel, so that its thread has to be made on it.
+
+        The first message of a forum's post has the id of its thread as well, and stands in it.
+        """
+        return bool(self.thread) and self.thread == self.message and self.stands_in != self.thread
 
 
 def read(event: str, payload: object, me: Me, allowed_bots: Collection[str] = ()) -> Arrival | None:
@@ -262,9 +266,22 @@ def _interaction(given: Payload) -> Arrival | None:
     channel = channel_of(given)[0]
     if kind is None or not (who and what and channel):
         return None
-    guild = guild_of(given)
-    # One person's presses in one place stay in order; nobody waits for anybody else.
-    return Arrival(f"discord:interaction:{what}", f"person:{guild}:{who}:{channel}", kind, guild, given)
+    guild, key = guild_of(given), f"discord:interaction:{what}"
+    # What undoes something else stays in order; no other press waits for one that does not get through.
+    lane = f"person:{guild}:{who}:{channel}" if _in_order(kind, mapping(given.get("data"))) else key
+    return Arrival(key, lane, kind, guild, given)
+
+
+def _in_order(kind: Kind, data: Payload) -> bool:
+    """Whether it has to stay behind what the same person pressed or typed there before."""
+    if kind == "command":
+        return subcommand(data)[0] in _IN_ORDER
+    pressed = custom_ids.read(text(data, "custom_id"))
+    if pressed is None:
+        return False
+    if kind == "form":
+        return (pressed.target or "").startswith("settings:")
+    return kind == "click" and pressed.action in ("pause", "resume")
 
 
 def _pressed(given: Payload) -> Kind | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,11 @@ KEPT_S = 7 * 24 * 3600.0  # what is done stays known for so long, for repeats an
 THREADS_S = 400 * 24 * 3600.0  # a thread in which nobody wrote for so long needs a mention again
 MARKS_S = 60 * 24 * 3600.0
 BOT_TURNS = 3  # by other bots in a thread, before a person has to write
+BOT_PAUSE_S = (
+    3600.0  # a bot that mentions us in a channel, each time for a thread of its own, is no loop then
+)
+NO_CONTENT = "no content:"  # begins the fact that a thread was told that its messages cannot be read
+FRESH = 1_000  # threads of which is remembered who made them known
 
 Row = AnyRow[Arrival]  # something that waits to be handed in
 
@@ -50,7 +56,8 @@ class Inbox:
 
     Args:
         database: discord.db.
-        bot_turns: how many turns other bots may start in a thread until a person writes there.
+        bot_turns: how many turns other bots may start in a thread until a person writes there; and each of
+            them in a channel by mentions there, until a person writes to us there or an hour has passed.
         sure: whether nothing is missing of what came before; while something may be, no mark moves.
     """
 
@@ -62,6 +69,8 @@ class Inbox:
         self._bot_turns = bot_turns
         self._marks: dict[str, Mark] = {}  # channel → what was looked at and is not written down yet
         self._behind: Collection[str] | None = ()  # channels whose marks stay where they are; None: all
+        # Threads that were not known before: by which message they are; "": they are not any more.
+        self._fresh: OrderedDict[str, str] = OrderedDict()
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────
 
@@ -104,10 +113,31 @@ class Inbox:
         if row is None and arrival.kind == "reply":
             return None
         turns = (row["bot_turns"] if row else 0) + 1 if said.bot else 0
-        if turns > self._bot_turns:
+        in_channel = _bot_mentions(db, said, now) if said.bot and said.root else 0
+        if max(turns, in_channel) > self._bot_turns:
             return None
+        if in_channel:
+            _note_bot(db, said, in_channel, now)
+        elif not said.bot:
+            db.execute("DELETE FROM bots WHERE channel = ?", (said.channel,))
+        if row is None and not said.root:
+            self._fresh[said.thread] = arrival.key
+            while len(self._fresh) > FRESH:
+                self._fresh.popitem(last=False)
         _open_thread(db, said.guild, said.channel, said.thread, turns, now)
         return arrival
+
+    async def accepted(self, conversation: ConversationRef) -> None:
+        """The bot took what was said there: the thread stays known."""
+        if self._fresh.pop(conversation.thread, None) == "":
+            await self.open_thread(conversation)
+
+    async def in_vain(self, arrival: Arrival, thread: str) -> None:
+        """The bot took nothing of it: a thread that is known by it alone is not known any more."""
+        if self._fresh.get(thread) != arrival.key:
+            return
+        self._fresh[thread] = ""
+        await self._database.write(lambda db: db.execute("DELETE FROM threads WHERE thread = ?", (thread,)))
 
     async def open_thread(self, conversation: ConversationRef) -> None:
         """From now on replies there need no mention."""
@@ -172,6 +202,12 @@ class Inbox:
             db.execute("DELETE FROM inbox WHERE state <> 'new' AND received < ?", (now - KEPT_S,))
             db.execute("DELETE FROM threads WHERE since < ?", (now - THREADS_S,))
             db.execute("DELETE FROM read_up_to WHERE at < ?", (now - MARKS_S,))
+            db.execute("DELETE FROM bots WHERE since < ?", (now - BOT_PAUSE_S,))
+            db.execute(
+                "DELETE FROM facts WHERE name LIKE ? || '%'"
+                " AND substr(name, length(?) + 1) NOT IN (SELECT thread FROM threads)",
+                (NO_CONTENT, NO_CONTENT),
+            )
 
         await self._database.write(work)
 
@@ -347,6 +383,23 @@ def _open_thread(
         "INSERT INTO threads (thread, guild, channel, bot_turns, since) VALUES (?,?,?,?,?)"
         " ON CONFLICT DO UPDATE SET bot_turns = excluded.bot_turns, since = excluded.since",
         (thread, guild, channel, bot_turns, now),
+    )
+
+
+def _bot_mentions(db: sqlite3.Connection, said: Spoken, now: float) -> int:
+    """How often that bot has mentioned us in that channel by now, with nobody else there."""
+    row = db.execute(
+        "SELECT turns FROM bots WHERE channel = ? AND bot = ? AND since > ?",
+        (said.channel, said.author, now - BOT_PAUSE_S),
+    ).fetchone()
+    return (row["turns"] if row else 0) + 1
+
+
+def _note_bot(db: sqlite3.Connection, said: Spoken, turns: int, now: float) -> None:
+    db.execute(
+        "INSERT INTO bots (channel, bot, turns, since) VALUES (?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET turns = excluded.turns, since = excluded.since",
+        (said.channel, said.author, turns, now),
     )
 
 

@@ -127,7 +127,9 @@ def _atoms(tokens: Sequence[Token], line_start: str) -> Iterator[Atom]:
                 marks.append(mark)
             elif mark in marks:
                 marks.remove(mark)
-        elif token.type in ("softbreak", "hardbreak"):
+        elif token.type == "softbreak":  # where lines were wrapped: Discord would break them there
+            yield Atom(" ", tuple(marks))
+        elif token.type == "hardbreak":
             yield Atom(f"\n{line_start}", tuple(marks))
         elif token.type == "code_inline":
             yield from _code(token.content, marks)

@@ -33,7 +33,9 @@ class Speaker(Protocol):
         """Look for a card."""
         ...
 
-    async def say(self, conversation: ConversationRef | str, text: str, *, reply_to: str = "") -> str:
+    async def say(
+        self, conversation: ConversationRef | str, text: str, *, reply_to: str = "", to: str = ""
+    ) -> str:
         """Write an ordinary message."""
         ...
 
@@ -76,8 +78,7 @@ class Notes:
         try:
             await self._directly(person, messages)
         except (NotAllowed, ConversationGone, DiscordRefused):  # they take no messages from strangers
-            named = text if reply_to else f"{person.name}: {text}"
-            await self._speaker.say(conversation, named, reply_to=reply_to)
+            await self._speaker.say(conversation, text, reply_to=reply_to, to=person.name)
 
     async def privately(
         self,

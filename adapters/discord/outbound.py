@@ -164,8 +164,13 @@ def state_word(status: str) -> str:
 
 def marked(status: str) -> str:
     """A status with the sign that goes with its first word; the word says it all."""
+    return signed(status, status)
+
+
+def signed(text: str, status: str) -> str:
+    """A text with the sign of a status."""
     sign = MARKS.get(state_word(status))
-    return f"{sign} {status}" if sign else status
+    return f"{sign} {text}" if sign else text
 
 
 # ── the card ─────────────────────────────────────────────────────────────────────────────────
@@ -175,8 +180,13 @@ def _head(card: Card) -> list[Piece]:
     """Title, status and label."""
     if size(f"{card.title}{card.status}{card.label}") > 400:
         return [Piece(cut=cut) for cut in _long_head(card)]
-    if card.kind in ("answer", "reply"):
-        text = small(card.title, marked(card.status), card.label)
+    if card.kind == "reply" and not is_seen(card.status):  # to a command: what was asked for is below
+        title = neutral(one_line(card.title))
+        text = "\n".join(filter(None, (f"### {title}" if is_seen(title) else "", small(card.label))))
+    elif card.kind in ("answer", "reply"):
+        same = card.title.strip().casefold() == card.status.strip().casefold()
+        said = (signed(card.title, card.status),) if same else (card.title, marked(card.status))
+        text = small(*said, card.label)
     else:
         title = neutral(one_line(card.title))
         said = " · ".join(neutral(one_line(bit)) for bit in (marked(card.status), card.label) if is_seen(bit))

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 from adapters.discord.buckets import GLOBAL_RESERVE, Bucket, Global, Invalid, Place, read_headers
@@ -22,6 +23,7 @@ from adapters.errors import PlatformDown, RateLimited
 from adapters.urgency import Urgency
 
 KEPT = 2_000  # buckets in memory; idle ones are dropped first
+LOOKED_AT = 8  # of them at each call, where there are too many
 KEPT_ROUTES = 1_000
 SOON_S = 0.25  # progress comes back after this where nobody knows when there is room
 PROMISE_CAP_S = 30.0  # progress is never sent away for longer, a 429 aside
@@ -78,6 +80,10 @@ class Schedule:
         ticket = self._ticket(route, urgency, go, order)
         self._stand(ticket)
         return ticket
+
+    def count(self, now: float) -> None:
+        """A call goes out past us that the global limit counts."""
+        self._global.take(now)
 
     def progress(self, route: Route, now: float) -> Ticket | float:
         """Let one call of progress go out, if there is room that nobody more urgent wants.
@@ -149,12 +155,14 @@ class Schedule:
         """Take note of an answer."""
         if ticket.place is not None:
             self._global.answered(ticket.place, now)
-        if ticket.bucket is not None:
+        said = read_headers(headers)
+        if ticket.bucket is not None and said is None:  # a 5xx, say: whether it was counted is not known
+            ticket.bucket.lost(now)
+        elif ticket.bucket is not None:
             ticket.bucket.in_flight -= 1
         ticket.state = "done"
         if status in (401, 403) or (status == 429 and headers.get("X-RateLimit-Scope") != "shared"):
             self._invalid.note(now)
-        said = read_headers(headers)
         if said is not None:
             self._learn(ticket.route, said.bucket)
             _, window_s = self._limits.get(said.bucket, (0, 0.0))
@@ -281,11 +289,12 @@ class Schedule:
             self._stand(ticket)
 
     def _forget(self, now: float) -> None:
-        if len(self._buckets) <= KEPT:
-            return
-        for key in [key for key, bucket in self._buckets.items() if bucket.is_idle(now)]:
-            if key not in self._lines:
+        """Drop idle buckets of too many, looking at a few of the oldest at each call."""
+        for key in list(islice(self._buckets, LOOKED_AT if len(self._buckets) > KEPT else 0)):
+            if key not in self._lines and self._buckets[key].is_idle(now):
                 del self._buckets[key]
+            else:
+                self._buckets.move_to_end(key)
 
 
 class Pace:
@@ -335,6 +344,10 @@ class Pace:
         finally:
             self._waiters.pop(id(ticket), None)
         return ticket
+
+    def count(self) -> None:
+        """A call goes out past us that the global limit counts."""
+        self._schedule.count(self._clock())
 
     def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
         """An answer came."""

@@ -12,6 +12,7 @@ from adapters.contract import (
     AgentRow,
     Button,
     Card,
+    CardKind,
     FactsPart,
     FilePart,
     NotesPart,
@@ -45,6 +46,7 @@ from adapters.splitting import Piece as Cut
 FILE_IN_TEXT = 1_000  # characters of a file that are shown as well
 FILE_BYTES = 9_000_000  # Discord takes 10 MiB; larger ones go out in several files
 SMALL_FACT = 150  # characters
+SMALL_FACTS = 8  # in small print
 ROW_MARKS: dict[RowState, str] = {
     "waiting": "🕓",
     "working": "⏳",
@@ -104,7 +106,7 @@ def part_pieces(card: Card, names: FileNames) -> list[list[Piece]]:
             case "sources":
                 pieces = _texts(_sources(part), group)
             case "facts":
-                pieces = _texts(_facts(part, in_small=card.kind != "approval"), group)
+                pieces = _texts(_facts(part, card.kind), group)
             case "notes":
                 pieces = _texts(_notes(part), group)
             case "file":
@@ -207,7 +209,10 @@ def _notes(part: NotesPart) -> list[Cut]:
     return found
 
 
-def _facts(part: FactsPart, *, in_small: bool) -> list[Cut]:
+def _facts(part: FactsPart, kind: CardKind) -> list[Cut]:
+    """Figures below other things are small print; what is a card's content stands in lines of its own."""
+    in_small = kind not in ("approval", "reply") and len(part.facts) <= SMALL_FACTS
+    colon = "" if kind == "reply" else ":"
     found: list[Cut] = []
     for label, value in part.facts:
         said = f"{label}: {value}"
@@ -220,7 +225,7 @@ def _facts(part: FactsPart, *, in_small: bool) -> list[Cut]:
             else:
                 found.append(Cut("", f"{lead}{text}", ""))
             continue
-        found += line(lead, bold(f"{label}:"), [Atom(" ")], plain_atoms(value))
+        found += line(lead, bold(f"{label}{colon}"), [Atom(" ")], plain_atoms(value))
     return found
 
 

@@ -16,6 +16,7 @@ OWN_ROLE = "quartet_own_role"  # nor which role is our own there
 CHANNELS = "quartet_channels"  # nor what the channels are called that it names: id → name
 ROLES = "quartet_roles"  # nor the roles: id → name
 THREADS = frozenset({10, 11, 12})  # types of channels that are threads: of news, public, private
+PUBLIC_THREAD = 11
 HOLDS_THREADS = frozenset({0, 5})  # types of channels where a thread can be made on a message
 FORUMS = frozenset({15, 16})  # nothing is written in these but threads
 DM = 1  # type of a direct message's channel

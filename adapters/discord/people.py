@@ -70,8 +70,10 @@ class People:
         here = guild == guild_of(payload)
         if guild == DIRECT:
             who = meaning.person(payload)
-            # Nobody owns a place where they talk with the bot alone because of what they do elsewhere.
-            return who if here else who.model_copy(update={"groups": (), "is_admin": False})
+            # Nobody owns a place where they talk with the bot alone because of what they do elsewhere, which
+            # includes the place where somebody else does.
+            own = here and conversation.channel == place(payload).channel
+            return who if own else who.model_copy(update={"groups": (), "is_admin": False})
         if here and ident(payload, "webhook_id"):
             return meaning.person(payload)
         member: Payload = mapping(payload.get("member")) if here else mapping(None)

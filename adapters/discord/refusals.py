@@ -29,8 +29,8 @@ class NoPermission(NotAllowed):
     """A permission is missing there, or the bot is not there any more: people can mend that."""
 
 
-class ThreadArchived(NotAllowed):
-    """The thread is closed; who may write there opens it again."""
+class ThreadArchived(NoPermission):
+    """The thread is closed; who may write there opens it again. A locked one waits for a moderator."""
 
 
 class OldMessage(DiscordRefused):
@@ -46,6 +46,7 @@ class OldMessage(DiscordRefused):
 
 
 OLD_EDITS = 30046
+NO_REPLIES = 160002
 TOKEN_CODES = frozenset({40001, 50014})
 DOWN_CODES = frozenset({40333, 130000})  # refused on the way, or overloaded: nothing was done
 
@@ -155,8 +156,11 @@ _TABLE: dict[int, Meaning] = {
     ),
     50008: _not_allowed("that channel takes no messages: ask in a text channel"),
     50024: _not_allowed("that kind of channel cannot do this: ask in a text channel"),
+    160002: _refused("a reply needs `Read Message History` there: give it to the bot's role"),
     160004: _refused("the message has a thread already"),
-    160005: _not_allowed("the thread is locked: unlock it, or give the bot's role `Manage Threads`"),
+    160005: lambda r: NoPermission(
+        f"the thread is locked: unlock it, or give the bot's role `Manage Threads` ({r.code})"
+    ),
     160006: _not_allowed("the server has all the open threads it can have: close some"),
     160007: _not_allowed("the server has all the open announcement threads it can have: close some"),
     # the message

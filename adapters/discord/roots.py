@@ -17,6 +17,7 @@ from adapters.discord.office import Office
 from adapters.discord.outbound import plain
 from adapters.discord.payload import HOLDS_THREADS, channel_of, ident, items, mapping, text
 from adapters.discord.ports import DIRECT, DiscordRefused
+from adapters.discord.refusals import NO_REPLIES
 from adapters.errors import AdapterError, CardRefused, ConversationGone, MessageGone, NotAllowed
 from adapters.urgency import Urgency
 
@@ -97,19 +98,17 @@ async def _root(office: Office, row: Row, question: Question) -> str:
         found = await _posted(office, row, question.conversation, channel, text(body, "content"))
         if found:
             return found
-    nonce = ident(row.arrival.payload, "id")[:NONCE]
-    answers = (
-        {"message_reference": {"message_id": question.answers, "fail_if_not_exists": False}}
-        if question.answers
-        else {}
-    )
-    made = await office.api.call(
-        "POST",
-        f"/channels/{channel}/messages",
-        {**body, **answers, "nonce": nonce, "enforce_nonce": True},
-        urgency=Urgency.REPLY,
-    )
-    return ident(mapping(made), "id")
+    body = {**body, "nonce": ident(row.arrival.payload, "id")[:NONCE], "enforce_nonce": True}
+    path = f"/channels/{channel}/messages"
+    if question.answers:
+        answers = {"message_reference": {"message_id": question.answers, "fail_if_not_exists": False}}
+        try:
+            made = await office.api.call("POST", path, {**body, **answers}, urgency=Urgency.REPLY)
+            return ident(mapping(made), "id")
+        except DiscordRefused as error:
+            if error.code != NO_REPLIES:  # then it is said without a reply: the run has what it is about
+                raise
+    return ident(mapping(await office.api.call("POST", path, body, urgency=Urgency.REPLY)), "id")
 
 
 def _said(question: Question) -> str:

@@ -25,6 +25,15 @@ CREATE TABLE IF NOT EXISTS threads (
     since REAL NOT NULL               -- epoch seconds of the newest message to the bot
 );
 
+-- Other bots that mention us in channels, each time for a thread of its own.
+CREATE TABLE IF NOT EXISTS bots (
+    channel TEXT NOT NULL,
+    bot TEXT NOT NULL,                -- id of its user or webhook
+    turns INTEGER NOT NULL,           -- mentions since a person wrote to us there last
+    since REAL NOT NULL,              -- epoch seconds of the newest one that counted
+    PRIMARY KEY (channel, bot)
+);
+
 -- How far each channel was read, so that what was written while the bot was away is found.
 CREATE TABLE IF NOT EXISTS read_up_to (
     channel TEXT PRIMARY KEY,         -- a channel, a thread or a direct message's channel

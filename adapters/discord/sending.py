@@ -27,9 +27,9 @@ from adapters.discord.looking import look
 from adapters.discord.outbound import DiscordMessage
 from adapters.discord.payload import at
 from adapters.discord.plainer import ordinary, simpler
-from adapters.discord.ports import Api
+from adapters.discord.ports import Api, DiscordRefused
 from adapters.discord.posted import Posted, Row, channel_of, stop_target
-from adapters.discord.refusals import BodyRefused, OldMessage
+from adapters.discord.refusals import NO_REPLIES, BodyRefused, OldMessage
 from adapters.errors import (
     AdapterError,
     NotAllowed,
@@ -85,7 +85,8 @@ class Sender:
         self._drawn: OrderedDict[CardId, tuple[str, ...]] = (
             OrderedDict()
         )  # digest of each message; "" unknown
-        self._absent: OrderedDict[CardId, None] = OrderedDict()  # surely not posted
+        # Not there, as far as we know; True: it was begun, and looked for in vain.
+        self._absent: OrderedDict[CardId, bool] = OrderedDict()
         self._edits: OrderedDict[CardId, _Edit] = OrderedDict()
         self._tending: asyncio.Task[None] | None = None
 
@@ -108,17 +109,19 @@ class Sender:
         """See `ChatAdapter.post`. A card that is there already is brought up to date instead."""
         async with self._lock(card.id):
             row = await self.posted.get(card.id)
-            if row is not None and not row.message:
-                row = await self._look(row)  # begun before, and nobody knows what became of it
+            again = self._absent.get(card.id, False)
+            if row is not None and not row.message and not again:
+                # Begun before, and nobody knows what became of it.
+                row, again = await self._look(row), True
             if row is None:
                 row = Row(card.id, conversation, "", kind=card.kind)
                 await self.posted.save(row)
             self._absent.pop(card.id, None)
             try:
-                return (await self._show(row, card, nonce)).ref
+                return (await self._show(row, card, nonce, again=again)).ref
             except AdapterError as error:
                 if not (isinstance(error, PlatformDown) and error.outcome_unknown):
-                    await self._none(card.id)
+                    await self._none(card.id, begun=again)
                 raise
 
     async def edit(self, message: MessageRef, card: Card) -> MessageRef:
@@ -150,6 +153,7 @@ class Sender:
         text: str,
         *,
         reply_to: str = "",
+        to: str = "",
         nonce: str = "",
         urgency: Urgency = Urgency.REPLY,
     ) -> str:
@@ -158,16 +162,23 @@ class Sender:
         Args:
             conversation: where; or a channel's id.
             text: shown as it is, no Markdown; what is too long ends with `…`.
-            reply_to: a message's id that it answers; it is written too where that one was deleted.
+            reply_to: a message's id that it answers; it is written too where that one was deleted, and where
+                the bot may not reply.
+            to: name of the person it is for; stands before it where it is no reply.
             nonce: the same again within minutes writes nothing new; "": none.
         """
         channel = conversation if isinstance(conversation, str) else channel_of(conversation)
-        more = (
-            {"message_reference": {"message_id": reply_to, "fail_if_not_exists": False}} if reply_to else {}
-        )
-        message = DiscordMessage(outbound.plain(text))
-        # A nonce of its own lets a call that was lost on the way be repeated.
-        return await create(self._api, channel, message, nonce or _own_nonce(), urgency, more)
+        nonce = nonce or _own_nonce()  # one of its own lets a call that was lost on the way be repeated
+        if reply_to:
+            more = {"message_reference": {"message_id": reply_to, "fail_if_not_exists": False}}
+            try:
+                message = DiscordMessage(outbound.plain(text))
+                return await create(self._api, channel, message, nonce, urgency, more)
+            except DiscordRefused as error:
+                if error.code != NO_REPLIES:
+                    raise
+        message = DiscordMessage(outbound.plain(f"{to}: {text}" if to else text))
+        return await create(self._api, channel, message, nonce, urgency)
 
     async def busy(self, conversation: ConversationRef, text: str) -> None:
         """See `ChatAdapter.busy`."""
@@ -175,11 +186,11 @@ class Sender:
 
     # ── one card ─────────────────────────────────────────────────────────────────────────────
 
-    async def _show(self, row: Row, card: Card, nonce: str = "") -> Row:
+    async def _show(self, row: Row, card: Card, nonce: str = "", *, again: bool = False) -> Row:
         """Bring what is on Discord to `card`, plainer where Discord refuses how it is drawn."""
         messages = await _draw(card)
         try:
-            return await self._bring(row, card, messages, nonce)
+            return await self._bring(row, card, messages, nonce, again=again)
         except (BodyRefused, NotAllowed) as error:
             if isinstance(error, NotAllowed) and not any(message.files for message in messages):
                 raise
@@ -187,15 +198,23 @@ class Sender:
             first = error
         row = await self.posted.get(card.id) or row
         try:
-            return await self._bring(row, card, [simpler(message) for message in messages], nonce)
+            plainer = [simpler(message) for message in messages]
+            return await self._bring(row, card, plainer, nonce, again=again)
         except BodyRefused:
             row = await self.posted.get(card.id) or row
             if row.message:
                 raise first from None
-        return await self._bring(row, card, ordinary(card), nonce)
+        return await self._bring(row, card, ordinary(card), nonce, again=again)
 
-    async def _bring(self, row: Row, card: Card, messages: Sequence[DiscordMessage], nonce: str) -> Row:
-        """Edit, post, delete what it takes, noting each step."""
+    async def _bring(
+        self, row: Row, card: Card, messages: Sequence[DiscordMessage], nonce: str, *, again: bool
+    ) -> Row:
+        """Edit, post, delete what it takes, noting each step.
+
+        Args:
+            again: it may be there in spite of all looking. Its nonce then gives back what stands there, which
+                shows the card as it was.
+        """
         calls = CardCalls(self._api, self.posted, card)
         digests = tuple(outbound.digest(message) for message in messages)
         before = self._drawn.pop(card.id, row.drawn)
@@ -207,13 +226,15 @@ class Sender:
             sent = await calls.first(row.conversation, messages[0], nonce)
             row = replace(row, message=sent, total=1)
             await self.posted.save(row)
-            shown[0] = digests[0]
+            shown[0] = "" if again else digests[0]
         elif row.in_doubt and len(messages) > len(row.messages):
-            row = await self._look_again(row)
+            row, again = await self._look_again(row), True
         try:
             for number, message in enumerate(messages):
                 if number >= len(row.messages):
                     row = await calls.further(row, number, message)
+                    if again:
+                        await calls.update(row, number, message)
                 elif shown[number] != digests[number]:
                     shown[number] = ""  # not known until the call returns
                     await calls.update(row, number, message)
@@ -252,7 +273,7 @@ class Sender:
         """Ask Discord what is there of a card whose first post may have gone through; None: nothing."""
         found = await look(self._api, row.channel, row.card_id, self._me(), Urgency.ANSWER)
         if not found:
-            await self._none(row.card_id)
+            await self._none(row.card_id, begun=True)
             return None
         # Whether more of it is there shows when it is drawn.
         row = replace(row, message=found[0], parts=tuple(found[1:]), total=len(found) + 1, drawn=())
@@ -268,13 +289,13 @@ class Sender:
         await self.posted.save(row)
         return row
 
-    async def _none(self, card_id: CardId) -> None:
-        """Note that nothing of a card is there, unless there is."""
+    async def _none(self, card_id: CardId, *, begun: bool) -> None:
+        """Note that nothing of a card is there, unless there is; what was `begun` stays in doubt."""
         row = await self.posted.get(card_id)
         if row is None or not row.message:
-            if row is not None:
+            if row is not None and not begun:
                 await self.posted.forget(card_id)
-            _keep(self._absent, card_id, None)
+            _keep(self._absent, card_id, begun)
 
     async def _settle(self, row: Row, card: Card, drawn: tuple[str, ...]) -> Row:
         """Note what the card is now: all of it is there."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -50,10 +51,13 @@ class CommandSync:
         self._guilds = tuple(dict.fromkeys(guilds)) or (EVERYWHERE,)
         self._first_pause_s = first_pause_s
         self._task: asyncio.Task[None] | None = None
+        self._telling = asyncio.Lock()
+        self._again = asyncio.Event()  # what Discord knows may have changed meanwhile
         self.trouble = ""  # why Discord does not know our commands yet, with the remedy
 
     def start(self, application: str, commands: Sequence[Mapping[str, Any]]) -> None:
-        """Begin to tell Discord, in the background. May be called again, as after a new connection."""
+        """Begin to tell Discord, in the background. Called again, as in a new guild, it tries at once."""
+        self._again.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(
                 self._until_known(application, commands), name="discord-commands"
@@ -80,6 +84,10 @@ class CommandSync:
         Raises:
             AdapterError: Discord did not take it; what it took is known.
         """
+        async with self._telling:
+            return await self._once(application, commands)
+
+    async def _once(self, application: str, commands: Sequence[Mapping[str, Any]]) -> int:
         known = await self._known(application)
         now = digest(commands)
         wanted: dict[str, Sequence[Mapping[str, Any]]] = dict.fromkeys(self._guilds, commands)
@@ -99,11 +107,13 @@ class CommandSync:
 
     async def forget(self, application: str, guild: str) -> None:
         """Discord may have dropped a guild's commands: the bot was removed from it."""
-        await self._note(application, guild, None)
+        async with self._telling:  # what is being told now may be dropped already
+            await self._note(application, guild, None)
 
     async def _until_known(self, application: str, commands: Sequence[Mapping[str, Any]]) -> None:
         pause_s = self._first_pause_s
         while True:
+            self._again.clear()
             try:
                 calls = await self.once(application, commands)
             except (AdapterError, sqlite3.Error) as error:
@@ -120,8 +130,11 @@ class CommandSync:
                     log.info(
                         "The commands were registered at Discord.", action="discord.commands", calls=calls
                     )
-                return
-            await asyncio.sleep(pause_s)
+                if not self._again.is_set():
+                    return
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _known(self, application: str) -> dict[str, str]:

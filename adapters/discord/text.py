@@ -34,7 +34,8 @@ _MARK = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_URL = re.compile(r"https?://[^\s<>\"'`\\|\[\]{}^\u2060]+", re.IGNORECASE)
+_QUOTES = "“”„‟‘’‚‛«»‹›…「」『』（）"  # around an address or behind it, never in one that is copied
+_URL = re.compile(rf"https?://[^\s<>\"'`\\|\[\]{{}}^\u2060{_QUOTES}]+", re.IGNORECASE)
 _INVITE = re.compile(
     r"(?:^|\.)(?:discord\.(?:gg|gift|new)|dis\.gd)(?:$|/)"
     r"|(?:^|\.)discord(?:app)?\.com/(?:invite|gifts|template|events)(?:/|$)",
@@ -75,7 +76,7 @@ def one_line(text: str) -> str:
 
 def size(text: str) -> int:
     """Characters as the strictest of Discord's clients counts them: UTF-16 units (its API: code points)."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text) + sum(character > "\uffff" for character in text)
 
 
 def fitted(text: str, limit: int) -> str:
@@ -179,7 +180,10 @@ def _escape(match: re.Match[str]) -> str:
 
 def _without_end(url: str) -> str:
     """An address in running text without the sentence's marks behind it."""
-    url = url.rstrip(".,:;!?*_~")
-    while url.endswith(")") and url.count(")") > url.count("("):
-        url = url[:-1].rstrip(".,:;!?*_~")
-    return url
+    depth = 0
+    for at, character in enumerate(url):
+        depth += (character == "(") - (character == ")")
+        if depth < 0:  # it stands in brackets
+            url = url[:at]
+            break
+    return url.rstrip(".,:;!?*_~")

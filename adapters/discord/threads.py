@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from adapters.contract import ConversationRef
 from adapters.discord.ports import Api, DiscordRefused
 from adapters.discord.refusals import NoPermission
+from adapters.discord.text import one_line
 from adapters.errors import AdapterError, CardRefused, ConversationGone, MessageGone, NotAllowed
-from adapters.plain import clean_text, clipped
+from adapters.plain import clipped
 from adapters.urgency import Urgency
 
 NAME = 100  # characters that Discord takes
 ARCHIVED_AFTER_MIN = 1440
 EXISTS = 160004
+_BLANK = (  # letters and signs, says Unicode, that show nothing
+    "\N{HANGUL CHOSEONG FILLER}\N{HANGUL JUNGSEONG FILLER}\N{HANGUL FILLER}"
+    "\N{HALFWIDTH HANGUL FILLER}\N{BRAILLE PATTERN BLANK}"
+)
 NO_THREADS = (
     "I cannot open a thread here. Someone who administers the server can give me the permissions Create "
     "Public Threads and Send Messages in Threads in this channel; then mention me again."
@@ -63,6 +70,12 @@ async def make(api: Api, conversation: ConversationRef, words: str) -> bool:
 
 
 def name(words: str) -> str:
-    """A thread's name after the first words of a question."""
-    line = " ".join(clean_text(words).split())
-    return clipped(line.strip("`*_~#> "), NAME) or "Question"
+    """A thread's name after the first words of a question; another where nothing of them can be seen."""
+    line = one_line(words)
+    named = clipped(line.strip("`*_~#> "), NAME)
+    return named if any(map(_is_seen, named)) else "Question"
+
+
+def _is_seen(letter: str) -> bool:
+    """Whether a letter alone shows anything: Discord takes no name that is empty to the eye."""
+    return unicodedata.category(letter)[0] not in "CZM" and letter not in _BLANK

@@ -6,6 +6,7 @@ from adapters.attachments import not_started, unread
 from adapters.contract import ConversationRef, Receipt, ThreadLine, Turn
 from adapters.discord import meaning, threads
 from adapters.discord.inbound import Arrival, Spoken, message_key, place, spoken
+from adapters.discord.inbox import NO_CONTENT as NO_CONTENT_TOLD
 from adapters.discord.inbox import Row
 from adapters.discord.office import Office
 from adapters.discord.payload import ident, items, mapping, text
@@ -41,6 +42,7 @@ class Turns:
         if turn is None:
             return ""
         if meaning.says_nothing(turn):
+            await office.inbox.in_vain(arrival, said.thread)
             return await self._empty(arrival, said, turn)
         try:
             made = await self._placed(said, turn)
@@ -52,6 +54,10 @@ class Turns:
         except MessageGone:
             return ""  # deleted before anything began
         receipt = await office.bot.turn(turn)
+        if receipt.accepted:
+            await office.inbox.accepted(turn.conversation)
+        else:
+            await office.inbox.in_vain(arrival, said.thread)
         if receipt.accepted and receipt.run_id and receipt.card is None and not receipt.text:
             office.later.do(office.sender.busy(turn.conversation, "is starting to work …"))
             if unread(turn.attachments):
@@ -90,7 +96,7 @@ class Turns:
         if arrival.kind != "reply":
             there = _stands(turn.conversation, said)
             await office.notes.privately(there, turn.person, NOTHING_SAID, reply_to=said.message)
-        elif not office.gateway.content and await office.inbox.first_time(f"no content:{said.thread}"):
+        elif not office.gateway.content and await office.inbox.first_time(f"{NO_CONTENT_TOLD}{said.thread}"):
             await office.sender.say(turn.conversation, NO_CONTENT)
         return ""
 
@@ -99,7 +105,7 @@ class Turns:
         who = await office.who(arrival)
         me = office.gateway.me
         earlier: tuple[ThreadLine, ...] = ()
-        if said.thread and not said.root and await office.inbox.first_in_lane(arrival):
+        if said.thread and said.message != said.thread and await office.inbox.first_in_lane(arrival):
             earlier = await office.people.earlier(said.thread, said.message, me)
         return meaning.turn(arrival, who, own=me.user, earlier=earlier)
 

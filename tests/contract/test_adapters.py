@@ -166,6 +166,7 @@ async def post_patiently(h: Harness, one: Card) -> MessageRef:
 
 
 async def test_message_arrives_once_with_person_time_and_file(h: Harness) -> None:
+    """Message arrives once, with person, time and file"""
     content = bytes(range(256)) * 40
     await h.person_posts(
         "Build us a bridge, please", files=[("sketch.dat", "application/octet-stream", content)]
@@ -540,6 +541,7 @@ async def test_hostile_text_in_every_field_is_text(h: Harness, kind: CardKind) -
 
 
 async def test_html_in_markdown_is_shown_not_obeyed(h: Harness) -> None:
+    """HTML in Markdown is shown, not obeyed"""
     text = "Look: <script>alert(1)</script> and <b onclick=alert(2)>this</b> and <!-- hidden --> end"
     await h.adapter.post(h.conversation, card("c", "Tags", MarkdownPart(text=text), kind="answer"), nonce="n")
     screen = await h.visible_text()

@@ -349,6 +349,15 @@ async def test_what_may_be_meant_is_offered_while_typing_and_nothing_on_an_error
     assert desk.bot.asked_choices[0] == ("workflow", "qu")
 
 
+async def test_each_verb_asks_for_the_runs_that_it_can_be_done_to(desk: Desk) -> None:
+    ada = desk.discord.person("ada")
+    await desk.until(lambda: ada.commands())
+    desk.bot.offered = [Choice(value="r1", label="Tea")]
+    for verb in ("status", "stop", "pause", "resume"):
+        assert [one.value for one in await ada.autocompletes(f"quartet {verb}", "run", "te")] == ["r1"]
+    assert desk.bot.asked_choices == [(kind, "te") for kind in ("run", "stop", "pause", "resume")]
+
+
 async def test_a_question_about_a_message_quotes_it_under_its_writers_name(desk: Desk) -> None:
     discord, ada, bob = desk.discord, desk.discord.person("ada"), desk.discord.person("bob")
     await desk.until(lambda: ada.commands())

@@ -273,12 +273,11 @@ async def test_killed_while_it_works_there_is_one_of_each_card_and_one_answer(de
 async def test_the_run_of_a_command_that_was_killed_is_gone_on_with_by_the_server(tmp_path: Path) -> None:
     """What the terminal's reason in the table says."""
     async with TerminalDesk(tmp_path) as desk:
-        desk.models.twin.load(script())
+        desk.models.twin.load(script(builder=[HANG, *script()["answers"]["builder"]]))
         talk = await desk.begins(QUESTION)
         await talk.presses("Approve")
-        desk.models.twin.load(script(builder=[HANG, *script()["answers"]["builder"]]))
         await desk.asked("builder")
-        await desk.close()
+        await desk.kill()
         with Bot(tmp_path, desk.env) as bot:
             await asyncio.to_thread(bot.until_status, bot.runs()[0]["id"], "completed")
         assert talk.statuses() == ["completed"]

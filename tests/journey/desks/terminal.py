@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import contextlib
 import fcntl
 import os
 import pty
@@ -99,11 +98,14 @@ class Window:
             asyncio.get_running_loop().remove_reader(self._master)
             self.closed.set()
 
+    async def kill(self) -> None:
+        """SIGKILL."""
+        self.running.kill()
+        await asyncio.to_thread(self.running.wait)
+
     async def close(self) -> None:
         """End what still runs."""
-        with contextlib.suppress(ProcessLookupError):
-            self.running.kill()
-        await asyncio.to_thread(self.running.wait)
+        await self.kill()
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
 
@@ -225,7 +227,8 @@ class TerminalDesk(Desk):
         return talk
 
     async def kill(self) -> None:
-        raise AssertionError(PAPER)
+        for window in self.windows:
+            await window.kill()
 
     async def start(self) -> None:
         raise AssertionError(PAPER)

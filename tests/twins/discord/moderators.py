@@ -80,6 +80,7 @@ class Moderator(Author):
             raise NotPossible("the bot is not in the guild")
         self._bot_roles = list(member.role_ids)
         backend.remove_member(guild, backend.bot_user.id)
+        backend.commands.pop(guild, None)  # they come back with nobody but who registers them again
         backend.emit("GUILD_DELETE", {"id": str(guild)})
 
     def add_bot_back(self) -> None:

@@ -120,6 +120,21 @@ async def test_only_runs_that_runs_would_show_are_offered(desk: Desk) -> None:
     assert values(await desk.commands.choices("run", other, "")) == []
 
 
+async def test_a_verb_is_offered_only_runs_that_it_can_be_done_to(desk: Desk) -> None:
+    ended = await desk.waiting_run("k1", text="Ended")
+    assert (await desk.say(f"stop {ended}")).accepted
+    await desk.house.ended(ended)
+    paused = await desk.waiting_run("k2", HERE.model_copy(update={"thread": "c2"}), text="Paused")
+    assert (await desk.say(f"pause {paused}")).accepted
+    waiting = await desk.waiting_run("k3", HERE.model_copy(update={"thread": "c3"}), text="Waiting")
+    await desk.house.until(paused, lambda state: state.status == "paused")
+    assert values(await desk.commands.choices("run", OUTSIDE, "")) == [waiting, paused, ended]
+    assert values(await desk.commands.choices("stop", OUTSIDE, "")) == [waiting, paused]
+    assert values(await desk.commands.choices("pause", OUTSIDE, "")) == [waiting]
+    assert values(await desk.commands.choices("resume", OUTSIDE, "")) == [paused]
+    assert values(await desk.commands.choices("stop", ELSEWHERE, "")) == []
+
+
 async def test_workflows_and_agents_are_those_of_the_core(desk: Desk) -> None:
     assert values(await desk.commands.choices("workflow", HERE, "sma")) == ["small"]
     assert "researcher" in values(await desk.commands.choices("agent", HERE, "resea"))

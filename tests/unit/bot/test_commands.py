@@ -330,6 +330,52 @@ async def test_workflows_agents_and_help_are_lists(desk: Desk) -> None:
     text = await desk.text("")
     assert all(word in text for word in WORDS)
     assert await desk.text("help stop") == WORDS["stop"]
+    assert "home" not in text
+
+
+async def test_on_discord_help_lists_the_persons_own_page_too(desk: Desk) -> None:
+    there = ConversationRef(platform="discord", workspace="1", channel="2", thread="3")
+    text = await desk.text("help", ADA, there)
+    assert all(word in text for word in (*WORDS, "home: your own page"))
+    assert (await desk.text("help home", ADA, there)).startswith("home: your own page")
+    assert desk.commands.is_command("help home")
+
+
+@pytest.mark.parametrize(
+    ("place", "whose"),
+    [
+        (ConversationRef(platform="discord", workspace="1", channel="2", thread="3"), "of this server"),
+        (ConversationRef(platform="slack", workspace="T1", channel="C1", thread="1.2"), "of this workspace"),
+        (ConversationRef(platform="discord", workspace="@me", channel="2"), "this conversation"),
+    ],
+)
+async def test_usage_says_whose_it_is_in_the_words_of_the_platform(
+    desk: Desk, place: ConversationRef, whose: str
+) -> None:
+    async def spends(step: StepInput, sink: StepSink) -> Json:
+        used = Usage(input_tokens=1, output_tokens=1, calls=1)
+        await sink.record(
+            ModelAnswered(
+                node=step.node, visit=step.visit, attempt=step.attempt, call=1,
+                provider="openai", model="gpt-5", bits=(), usage=used,
+            )
+        )  # fmt: skip
+        return BRIEF
+
+    desk.house.agents.say("researcher", spends)
+    await desk.house.asked(await desk.house.turn(conversation=place.key, workflow="small"))
+    receipt = await desk.say("usage", ADA, place)
+    assert receipt.card is not None
+    assert receipt.card.title.endswith(whose)
+
+
+async def test_a_refusal_begins_as_a_sentence_does(desk: Desk) -> None:
+    run_id = await desk.waiting_run()
+    await desk.say(f"stop {run_id}")
+    await desk.house.ended(run_id)
+    assert (await desk.text(f"pause {run_id}")).startswith(f"Run {run_id} has ended")
+    assert (await desk.text("run nope Write")).startswith("There is no workflow 'nope'")
+    assert (await desk.text("settings admins=you", BOSS)).startswith("admins: 'you'")  # as it is typed
 
 
 async def test_usage_sums_this_month_by_model(desk: Desk) -> None:

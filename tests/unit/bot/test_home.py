@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.contract import Button, Click, ConversationRef, FormInput, Home, Person, Receipt
-from bot.settings_form import DEFAULT
+from bot.channel_settings import ChannelPolicy
+from bot.settings_form import DEFAULT, settings_form
 from orchestrator.events import ModelAnswered, RunSettings, TurnRecord, Usage, Who
 from tests.builders import NOW
 from tests.unit.bot.office import ADA, BOB, EVE, HERE, Desk, desk
@@ -249,6 +250,19 @@ async def test_errors_stand_at_their_fields_and_nothing_is_changed(tmp_path: Pat
         assert not receipt.accepted
         assert set(receipt.errors) == set(bad)
         assert await d.store.settings(CHANNEL) == {}
+
+
+@pytest.mark.parametrize(
+    ("channel_key", "said"),
+    [
+        ("discord:100000000000000001:100000000000000002", "Of the channel <#100000000000000002>. Runs"),
+        ("discord:@me:100000000000000002", "Of this conversation. Runs"),
+        ("slack:T1:C1", "Of the channel C1 (slack). Runs"),
+    ],
+)
+def test_a_settings_form_names_its_channel_as_the_platform_does(channel_key: str, said: str) -> None:
+    form = settings_form(channel_key, ChannelPolicy(), {}, workflows=("quartet",), agents=())
+    assert form.note.startswith(said)
 
 
 async def test_settings_form_refuses_an_approver_who_can_be_nobody(tmp_path: Path) -> None:

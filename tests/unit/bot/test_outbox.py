@@ -14,7 +14,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.contract import Card, ConversationRef
-from adapters.errors import CardRefused, ConversationGone, NotAllowed, PlatformDown, RateLimited
+from adapters.errors import (
+    CardRefused,
+    ConversationGone,
+    MessageGone,
+    NotAllowed,
+    PlatformDown,
+    RateLimited,
+)
 from bot import outbox as outbox_module
 from bot import progress as progress_module
 from bot.busy import Busy
@@ -488,6 +495,19 @@ async def test_deleted_status_card_stays_deleted(tmp_path: Path) -> None:
         await o.settled()
         assert o.shown() == [APPROVAL, "answer"]
         assert len(o.platform.made("edit", "status")) == 1
+
+
+async def test_card_that_a_person_deleted_before_all_of_it_was_there_is_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    async with office(tmp_path) as o:
+        o.platform.go_wrong("post", MessageGone("the message was deleted"))
+        await o.write(Play(run_id=R1).to_end())
+        await o.settled()
+        await o.restart()
+        await o.settled()
+        assert o.shown() == [APPROVAL, "answer"]
+        assert len(o.platform.made("post", "status")) == 1
 
 
 @pytest.mark.parametrize(

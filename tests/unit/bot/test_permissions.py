@@ -168,6 +168,22 @@ MEMBERS: list[tuple[Platform, str, list[str]]] = [
     ("discord", "permission:manage_guild", ["permission:manage_guild"]),
     ("discord", "permission:Manage Messages, slack:U1", ["permission:manage_messages", "slack:U1"]),
     ("web", "web:you, web:Ada-1", ["web:you", "web:Ada-1"]),
+    (  # pickers put a space between what is picked, or nothing
+        "discord",
+        "<@11112222333344445> <@&11112222333344447><@!11112222333344446>",
+        ["discord:11112222333344445", "11112222333344447", "discord:11112222333344446"],
+    ),
+    (
+        "discord",
+        "11112222333344447  permission:manage messages discord:11112222333344445, 11112222333344448",
+        ["11112222333344447", "permission:manage_messages", "discord:11112222333344445", "11112222333344448"],
+    ),
+    (
+        "slack",
+        "slack:U1 U4B22770004 S0614TZR7 web:ada",
+        ["slack:U1", "slack:U4B22770004", "S0614TZR7", "web:ada"],
+    ),
+    ("web", "web:you web:Ada-1", ["web:you", "web:Ada-1"]),
     ("terminal", "terminal:you", ["terminal:you"]),
 ]
 
@@ -196,6 +212,9 @@ NOBODY: list[tuple[Platform, str, str]] = [
     ("discord", "discord:ada", "discord:"),
     ("discord", "ada", "=@ada picked from the list"),
     ("discord", "@ada", "discord:ID"),
+    ("discord", "@ada @eve", "several with commas between"),
+    ("discord", "<@11112222333344445> and <@11112222333344446>", "several with commas between"),
+    ("discord", "<@11112222333344445> eve", "several with commas between"),
     ("discord", "<@123>", "discord:ID"),
     ("discord", "<#11112222333344445>", "the id of a role"),
     ("discord", "S0614TZR7", "the id of a role"),
@@ -204,6 +223,8 @@ NOBODY: list[tuple[Platform, str, str]] = [
     ("discord", "permission:send_messages", "that can be named here"),
     ("discord", "permission:", "possible: administrator, "),
     ("slack", "permission:manage_guild", "platform:id"),
+    ("slack", "U4B22770004 ben", "several with commas between"),
+    ("web", "web:ada eve", "with commas between"),
     ("web", "permission:manage_guild", "web:ada"),
     ("web", "you", "web:ada"),
     ("web", "U4B22770004", "web:ada"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.discord.answers import EPHEMERAL, Answers
+from adapters.discord.answers import ANSWER_S, EPHEMERAL, Answers
 from adapters.discord.inbound import place
 from adapters.discord.outbound import draw_note
 from adapters.discord.ports import DiscordRefused, Upload
@@ -122,6 +122,27 @@ async def test_a_form_opens_only_as_the_first_answer(later: Later) -> None:
     quick.expect(soon, later, time.monotonic())
     assert await quick.form(soon, {"custom_id": "q:form:x"})
     assert api.kinds() == [6, 9]
+
+
+@pytest.mark.parametrize("age_s", [0.0, 2.0])
+async def test_a_first_answer_that_hangs_leaves_time_for_a_second_one(
+    later: Later, monkeypatch: pytest.MonkeyPatch, age_s: float
+) -> None:
+    api, arrival = Api(), done(pressed())
+    answers, begun = Answers(api), time.monotonic()
+    call, tries = api.call, iter(range(9))
+
+    async def hanging(*args: Any, **more: Any) -> Any:
+        if next(tries) == 0:
+            await asyncio.Event().wait()
+        return await call(*args, **more)
+
+    monkeypatch.setattr(api, "call", hanging)
+    answers.expect(arrival, later, begun - age_s)
+    async with asyncio.timeout(LIMIT_S):
+        await answers.seen(arrival)
+    assert api.kinds() == [6]
+    assert age_s + time.monotonic() - begun < ANSWER_S
 
 
 async def test_a_deferral_under_way_and_an_answer_do_not_meet(later: Later) -> None:

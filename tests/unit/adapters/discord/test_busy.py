@@ -12,6 +12,7 @@ import pytest
 from adapters.contract import ConversationRef
 from adapters.discord.busy import KEPT, SILENCE_S, Typing
 from adapters.discord.ports import Upload
+from adapters.discord.refusals import ThreadArchived
 from adapters.urgency import Urgency
 from tests.unit.adapters.discord.going_out import desk
 
@@ -23,6 +24,7 @@ class Counted:
     """Discord's API where only how often it is called matters (`ports.Api`)."""
 
     paths: list[str] = field(default_factory=list[str])
+    errors: list[Exception] = field(default_factory=list[Exception])
 
     async def call(
         self,
@@ -36,6 +38,8 @@ class Counted:
     ) -> Any:
         assert (method, urgency) == ("POST", Urgency.PROGRESS)
         self.paths.append(path)
+        if self.errors:
+            raise self.errors.pop()
 
 
 def thread(number: int) -> ConversationRef:
@@ -73,6 +77,18 @@ async def test_only_so_many_conversations_type_at_once() -> None:
     now[0] = 9.0
     await typing.refresh()
     assert len(api.paths) == KEPT
+
+
+async def test_a_thread_that_was_closed_shows_it_when_it_is_open_again() -> None:
+    now, api = [0.0], Counted()
+    typing = Typing(api, lambda: now[0])
+    api.errors = [ThreadArchived("the thread is closed")]
+    await typing.set(thread(3), "is reading")
+    await typing.refresh()
+    assert len(api.paths) == 1
+    now[0] = 9.0
+    await typing.refresh()
+    assert len(api.paths) == 2
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, 50013), (404, 10003), (401, 0), (500, 0), (429, 0)])

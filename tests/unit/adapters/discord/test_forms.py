@@ -172,7 +172,8 @@ def test_a_form_of_many_short_fields_shows_the_rest_as_lines(snapshot: SnapshotA
         FormField(name="language", label="Language", value="", hint="Such as <@1>.", required=False),
         FormField(name="tools", label="Tools", value="all", required=False),
     )
-    modal = draw_form(form(*fields, id="settings:x", title="Settings", note="Of the channel #general."))
+    note = "Of the channel #general, <#100000000000000002>."
+    modal = draw_form(form(*fields, id="settings:x", title="Settings", note=note))
     check_modal(modal)
     assert modal == snapshot
     wanted = {field.name: field.value for field in fields}

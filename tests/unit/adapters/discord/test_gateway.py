@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,8 @@ class Live:
         self.events: list[tuple[str, Payload]] = []
         self.fresh = 0
         self.left: list[str] = []
+        self.joined: list[str] = []
+        self.unsure_then: list[bool] = []  # when `fresh` was called
         self.asked: list[tuple[ChoiceKind, str, str]] = []
         self.fails = False
         self.gateway = Gateway(
@@ -41,6 +44,8 @@ class Live:
             choices=self._choices,
             fresh=self._fresh,
             left=self._left,
+            joined=self._joined,
+            ask=self._ask,
             api_url=twin.api_url,
             **more,
         )
@@ -57,13 +62,21 @@ class Live:
             raise OSError
         return [Choice(value="quartet", label="Quartet"), Choice(value="x" * 101, label="too long")]
 
-    async def _fresh(self) -> None:
+    def _fresh(self) -> None:
         self.fresh += 1
+        self.unsure_then.append(self.gateway.unsure)
         self.twin.changed()
 
     async def _left(self, guild: str) -> None:
         self.left.append(guild)
         self.twin.changed()
+
+    async def _joined(self, guild: str) -> None:
+        self.joined.append(guild)
+        self.twin.changed()
+
+    async def _ask(self, channel: str) -> known.Where | None:
+        return known.where_told(await as_bot(self.twin, "GET", f"/channels/{channel}", None))
 
     async def event(self, name: str, index: int = 0) -> Payload:
         def found() -> Payload | None:
@@ -296,6 +309,20 @@ async def test_what_is_being_typed_is_completed_and_never_kept(twin: DiscordTwin
         assert [event for event, _ in running.events if event == "INTERACTION_CREATE"] == []
 
 
+async def test_every_call_that_the_library_makes_by_itself_is_told_of_where_it_counts(
+    twin: DiscordTwin,
+) -> None:
+    told: list[float] = []
+    ada = twin.person("ada")
+    async with live(twin, calls=lambda: told.append(time.monotonic())) as running:
+        await running.gateway.put_commands("", running.gateway.commands)
+        thread = ada.starts_thread(twin.general, "llamas")
+        await ada.autocompletes("quartet run", "workflow", "qu", thread)
+        counted = [call for call in twin.calls if not call.path.startswith("/interactions/")]
+        assert len(twin.calls) > len(counted) == len(told) > 3
+        assert all(before <= call.at for before, call in zip(told, counted, strict=True))
+
+
 async def test_what_cannot_be_kept_keeps_nothing_else_from_coming(twin: DiscordTwin) -> None:
     ada = twin.person("ada")
     async with live(twin) as running:
@@ -376,7 +403,8 @@ async def test_a_session_that_is_gone_is_told_of_so_that_the_missed_can_be_read(
     async with live(twin) as running:
         await twin.until(lambda: running.fresh == 1)
         twin.gateway.invalidate(resumable=False)
-        await twin.until(lambda: running.fresh == 2)
+        await twin.until(lambda: running.fresh == 3)  # as it begins, and with its guilds
+        assert running.unsure_then[1:] == [True, True]  # no mark moves before it was told of
         ada.mentions(twin.general, "hello again")
         await running.event("MESSAGE_CREATE")
     assert [one.shard for one in twin.gateway.identifies] == [(0, 1), (0, 1)]
@@ -490,6 +518,72 @@ async def test_a_guild_that_removes_the_bot_is_told_of(twin: DiscordTwin) -> Non
         assert other not in running.gateway.guilds
 
 
+async def test_a_guild_that_invites_the_bot_again_is_told_of(twin: DiscordTwin) -> None:
+    root = twin.person("root", permissions=("administrator",))
+    async with live(twin) as running:
+        root.kick_bot()
+        await twin.until(lambda: running.left)
+        assert running.joined == []  # what came with the session was no news
+        root.add_bot_back()
+        await twin.until(lambda: running.joined == [twin.guild_id])
+        assert running.fresh == 2
+
+
+async def test_more_shards_take_longer_to_start_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slowly(client: Client, shard: int | None, *, initial: bool = False) -> None:
+        if not initial:
+            await asyncio.sleep(0.4)
+
+    monkeypatch.setattr(Client, "before_identify_hook", slowly)
+    monkeypatch.setattr(connection, "START_S", 2.0)
+    async with DiscordTwin(shards=7) as twin, live(twin):
+        assert twin.gateway.connected == 7
+
+
+async def test_no_more_sessions_begin_than_discord_allows_for_every_shard() -> None:
+    async with DiscordTwin(shards=3) as twin:
+        token, twin.gateway.limits.remaining = twin.token, 2
+        running = Live(twin)
+        for _ in range(2):
+            with pytest.raises(PlatformDown, match="1441 min: too many"):
+                await running.gateway.start()
+        assert (twin.gateway.identifies, twin.token_valid, twin.token) == ([], True, token)
+        assert [call.name for call in twin.calls].count("GET /gateway/bot") == 1  # the rest is waiting
+        await running.gateway.stop()
+
+
+async def test_sessions_that_began_lately_are_counted_though_discord_was_not_asked_anew() -> None:
+    async with DiscordTwin(shards=2) as twin:
+        twin.gateway.limits.remaining = 3
+        running = Live(twin)
+        await running.gateway.start()
+        await running.gateway.stop()
+        with pytest.raises(PlatformDown, match="too many"):
+            await running.gateway.start()
+        assert len(twin.gateway.identifies) == 2
+        assert twin.token_valid
+        await running.gateway.stop()
+
+
+async def test_one_shard_that_is_away_costs_the_others_their_sessions_only_after_long(
+    twin: DiscordTwin,
+) -> None:
+    def down_for(seconds: float, shard: int) -> None:
+        running.gateway.down(shard)
+        kept._down[shard] = time.monotonic() - seconds  # pyright: ignore[reportPrivateUsage]
+
+    async with live(twin, shards=2) as running:
+        kept = running.gateway._connection  # pyright: ignore[reportPrivateUsage]
+        down_for(connection.DOWN_S + 60, 1)
+        assert kept._ended() is None  # pyright: ignore[reportPrivateUsage]
+        assert running.gateway.trouble
+        down_for(connection.DOWN_S + 1, 0)
+        await twin.until(lambda: len(twin.gateway.identifies) == 4)  # none is there: made anew
+        await twin.until(lambda: not running.gateway.trouble)
+        down_for(connection.LONG_DOWN_S + 1, 1)
+        await twin.until(lambda: len(twin.gateway.identifies) == 6)
+
+
 async def test_commands_for_a_guild_without_the_bot_name_the_setting(twin: DiscordTwin) -> None:
     async with live(twin) as running:
         with pytest.raises(NotAllowed, match="DISCORD_GUILD_IDS"):
@@ -550,9 +644,15 @@ class Nobody:
 
     def down(self, shard: int) -> None: ...
 
+    def begun(self) -> None: ...
+
+    async def joined(self, guild: str) -> None: ...
+
     def late(self) -> None: ...
 
     async def gone(self, guild: str) -> None: ...
+
+    def calls(self) -> None: ...
 
 
 NAMES = ["MESSAGE_CREATE", "INTERACTION_CREATE", "GUILD_CREATE", "MESSAGE_UPDATE"]

@@ -73,6 +73,22 @@ def test_a_full_page(snapshot: SnapshotAssertion) -> None:
     assert [json.loads(json.dumps(message.body)) for message in messages] == snapshot
 
 
+def test_the_label_stands_once_and_takes_no_message_of_its_own() -> None:
+    full = Home(
+        questions=tuple(question(n) for n in range(5)),
+        usage=FactsPart(facts=(("engine: rules", "no cost, no model was asked"),)),
+        label="engine: rules",
+    )
+    messages = draw_home(full)
+    check(messages)
+    assert seen(messages).count("engine: rules") == 1
+    assert texts(messages)[0].startswith("-# engine: rules\n### Waiting")
+    assert "no cost, no model was asked" in seen(messages)
+    for channels in range(9):  # whatever fills the last message, the label adds none
+        page = full.model_copy(update={"channels": tuple(channel(n) for n in range(channels))})
+        assert len(draw_home(page)) == len(draw_home(page.model_copy(update={"label": ""})))
+
+
 def test_buttons_lead_to_the_question_and_open_the_settings() -> None:
     home = Home(questions=(question(1), question(2)), usage=NOTHING, channels=(channel(2),))
     address = f"https://discord.com/channels/{GUILD}/{THREAD}/100000000000000009"

@@ -92,6 +92,12 @@ def test_a_message_stands_in_its_conversation(payload: Json, kind: str, key: str
     assert (arrival.kind, arrival.lane, conversation_of(arrival).key) == (kind, key, key)
 
 
+def test_the_first_message_of_a_forum_post_stands_in_its_thread_already() -> None:
+    given = spoken(in_thread(mention(id=THREAD)))
+    assert given is not None
+    assert (given.thread, given.message, given.root) == (THREAD, THREAD, False)
+
+
 def test_only_a_mention_in_a_channel_is_the_root_of_its_thread() -> None:
     roots = [
         spoken(one) for one in (mention(), in_thread(mention()), direct(), mention(quartet_channel_type=2))
@@ -242,8 +248,24 @@ def test_what_people_press_and_type_is_told_apart(payload: Json, kind: str) -> N
     arrival = done(payload)
     assert (arrival.kind, arrival.pressed) == (kind, True)
     assert arrival.key == "discord:interaction:400000000000000001"
-    assert arrival.lane == f"person:{GUILD}:{ADA}:{THREAD}"
+    assert arrival.lane == arrival.key, "it waits for no other press"
     assert conversation_of(arrival).key == f"discord:{GUILD}:{GENERAL}:{THREAD}"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        typed("settings", change="model=x"),
+        typed("pause"),
+        typed("resume"),
+        pressed("q:pause:r1"),
+        pressed("q:resume:r1"),
+        submitted("q:form:settings:discord:1:2"),
+    ],
+)
+def test_what_undoes_something_else_stays_behind_it(payload: Json) -> None:
+    assert done(payload).lane == f"person:{GUILD}:{ADA}:{THREAD}"
+    assert done(payload | {"id": "400000000000000009"}).lane == done(payload).lane
 
 
 def test_a_press_in_a_direct_message_has_no_guild() -> None:

@@ -14,7 +14,7 @@ from adapters.contract import ConversationRef
 from adapters.database import Database
 from adapters.discord import inbox as inbox_module
 from adapters.discord.inbound import Arrival, conversation_at, message_key
-from adapters.discord.inbox import KEPT_S, SCHEMA, THREADS_S, Inbox, Mark
+from adapters.discord.inbox import BOT_PAUSE_S, KEPT_S, NO_CONTENT, SCHEMA, THREADS_S, Inbox, Mark
 from tests.unit.adapters.discord.arrivals import (
     ADA,
     GENERAL,
@@ -101,6 +101,55 @@ async def test_other_bots_go_on_for_so_many_turns_until_a_person_writes(database
     assert [await says(**robot) for _ in range(3)] == [True, True, False]
     assert await says()
     assert [await says(**robot) for _ in range(3)] == [True, True, False]
+
+
+async def test_a_bot_that_mentions_us_in_a_channel_may_again_after_an_hour_or_a_person(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, ids = Inbox(database, bot_turns=2), iter(range(10, 99))
+
+    async def says(author: str) -> bool:
+        given = mention(id=f"3000000000000000{next(ids)}", author=user(author, bot=author != ADA))
+        return await inbox.keep(arrived("MESSAGE_CREATE", given, "*")) is not None
+
+    robot, other = "200000000000000009", "200000000000000008"
+    assert [await says(robot) for _ in range(3)] == [True, True, False]
+    assert await says(other)
+    assert await says(ADA)
+    assert [await says(robot) for _ in range(3)] == [True, True, False]
+    now = time.time()
+    monkeypatch.setattr(inbox_module.time, "time", lambda: now + BOT_PAUSE_S + 1)
+    assert [await says(robot) for _ in range(3)] == [True, True, False]
+    monkeypatch.setattr(inbox_module.time, "time", lambda: now + 3 * BOT_PAUSE_S)
+    await inbox.prune()
+    assert await rows(database, "SELECT * FROM bots") == []
+
+
+async def test_a_thread_is_known_no_more_when_what_made_it_known_was_in_vain(database: Database) -> None:
+    inbox = Inbox(database)
+    first = arrived("MESSAGE_CREATE", in_thread(mention(id=M2)))
+    await inbox.keep(first)
+    await inbox.keep(reply(message_id=M3, thread=THREAD))
+    await inbox.in_vain(first, THREAD)
+    assert await rows(database, "SELECT thread FROM threads") == []
+    await inbox.accepted(conversation_at(GUILD, GENERAL, THREAD))  # what was said meanwhile
+    assert await rows(database, "SELECT thread FROM threads") == [(THREAD,)]
+    again = arrived("MESSAGE_CREATE", in_thread(mention(id="300000000000000004")))
+    await inbox.keep(again)
+    await inbox.in_vain(again, THREAD)
+    assert await rows(database, "SELECT thread FROM threads") == [(THREAD,)], "it was known before"
+
+
+async def test_what_was_told_in_a_thread_is_forgotten_with_the_thread(database: Database) -> None:
+    inbox = Inbox(database)
+    await inbox.open_thread(ROOT)
+    for fact in (f"{NO_CONTENT}{M1}", f"{NO_CONTENT}{THREAD}", "commands:1:"):
+        await inbox.first_time(fact)
+    await inbox.prune()
+    assert await rows(database, "SELECT name FROM facts ORDER BY name") == [
+        ("commands:1:",),
+        (f"{NO_CONTENT}{M1}",),
+    ]
 
 
 async def test_a_deletion_counts_for_what_was_kept_and_stands_behind_it(database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from adapters.discord import missed as missed_module
 from adapters.discord.inbound import Me, conversation_at
 from adapters.discord.inbox import SCHEMA, Inbox, Mark
 from adapters.discord.missed import BEGUN, PAGE, Missed
-from adapters.discord.payload import Payload, ident
+from adapters.discord.payload import CHANNEL_TYPE, PARENT, Payload, ident
 from adapters.discord.ports import DIRECT, Upload
 from adapters.errors import ConversationGone, PlatformDown
 from adapters.urgency import Urgency
@@ -38,6 +38,9 @@ class World:
         self.listed: dict[str, str] = {}  # channel → guild, of those in the gateway's list
         self.errors: dict[str, list[Exception]] = {}
         self.read: list[tuple[str, str]] = []
+        self.unsure = False
+        self.after_reading: Callable[[str], Awaitable[None]] | None = None
+        self.before_reading: Callable[[str], Awaitable[None]] | None = None
 
     @property
     def me(self) -> Me:
@@ -66,9 +69,13 @@ class World:
         channel = path.split("/")[2]
         after = int((query or {})["after"])
         self.read.append((channel, str(after)))
+        if self.before_reading is not None:
+            await self.before_reading(channel)
         if self.errors.get(channel):
             raise self.errors[channel].pop(0)
         page = [one for one in self.channels.get(channel, []) if int(one) > after][:PAGE]
+        if self.after_reading is not None:
+            await self.after_reading(channel)
         return [{"id": one, "channel_id": channel} for one in reversed(page)]
 
 
@@ -86,21 +93,49 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missed_module, "FIRST_PAUSE_S", 0.01)
 
 
+class Looking:
+    """What finds what was missed, and what it handed in, in order."""
+
+    def __init__(self, world: World, inbox: Inbox) -> None:
+        self.taken: list[str] = []
+        self.inbox = inbox
+        self.fails_at = ""
+        self.missed = Missed(world, world, inbox, self.take, self.hand_in)
+
+    async def take(self, payload: Payload) -> None:
+        if ident(payload, "id") == self.fails_at:
+            raise OSError("the disk is full")
+        self.keep(payload)
+
+    async def hand_in(self, event: str, payload: Payload) -> None:
+        self.inbox.look(GUILD, ident(payload, "channel_id"), ident(payload, "id"))
+        self.keep(payload)
+
+    def keep(self, payload: Payload) -> None:
+        if ident(payload, "id") not in self.taken:  # the same one again has the same key
+            self.taken.append(ident(payload, "id"))
+
+    async def comes(self, message: str, channel: str, parent: str = "") -> None:
+        """Somebody writes now."""
+        thread = {PARENT: parent, CHANNEL_TYPE: 11} if parent else {CHANNEL_TYPE: 0}
+        payload = {"id": message, "channel_id": channel, "guild_id": GUILD, **thread}
+        if not self.missed.waits("MESSAGE_CREATE", payload):
+            await self.hand_in("MESSAGE_CREATE", payload)
+
+    async def end(self) -> list[str]:
+        """Until nothing is looked for any more."""
+        task = self.missed._task  # pyright: ignore[reportPrivateUsage]
+        assert task is not None
+        async with asyncio.timeout(LIMIT_S):
+            await task
+        return self.taken
+
+
 async def found(world: World, inbox: Inbox) -> list[str]:
     """Look once; the ids of what was taken, in order."""
-    taken: list[str] = []
-
-    async def take(payload: Payload) -> None:
-        taken.append(ident(payload, "id"))
-
-    missed = Missed(world, world, inbox, take)
-    missed.look()
-    task = missed._task  # pyright: ignore[reportPrivateUsage]
-    assert task is not None
-    async with asyncio.timeout(LIMIT_S):
-        await task
-    await missed.stop()
-    return taken
+    looking = Looking(world, inbox)
+    looking.missed.look()
+    return await looking.end()
 
 
 async def begun(inbox: Inbox, **marks: str) -> None:
@@ -134,14 +169,181 @@ async def test_only_channels_with_something_new_are_read_from_where_they_were_re
     assert (await inbox.marks())[GENERAL] == Mark(GUILD, new)
 
 
-async def test_messages_of_all_channels_are_taken_in_the_order_of_their_time(inbox: Inbox) -> None:
+async def test_known_threads_are_read_first_and_a_channel_before_its_other_threads(inbox: Inbox) -> None:
     world = World()
     start = sent(100)
     times = [sent(90 - n, n) for n in range(6)]
-    world.channels |= {GENERAL: times[::2], THREAD: times[1::2]}
-    world.listed |= {GENERAL: GUILD, THREAD: GUILD}
+    other = str(int(THREAD) + 1)
+    world.channels |= {GENERAL: times[:2], other: times[2:4], THREAD: times[4:]}
+    world.listed |= {other: GUILD, GENERAL: GUILD, THREAD: GUILD}
     await begun(inbox, general=start, thread=start)
-    assert await found(world, inbox) == times
+    await inbox.open_thread(conversation_at(GUILD, GENERAL, THREAD))
+    assert await found(world, inbox) == [*times[4:], *times[:2], *times[2:4]]
+
+
+async def test_what_is_written_now_waits_behind_what_was_missed_there_and_nowhere_else(inbox: Inbox) -> None:
+    world = World()
+    start, gap, live, elsewhere = sent(100), sent(50), sent(10), sent(9)
+    world.channels[GENERAL], world.listed[GENERAL] = [gap], GUILD
+    await begun(inbox, general=start)
+    looking = Looking(world, inbox)
+
+    async def meanwhile(channel: str) -> None:
+        await looking.comes(live, GENERAL)
+        await looking.comes(elsewhere, QUIET)
+
+    world.before_reading = meanwhile
+    looking.missed.look()
+    assert await looking.end() == [elsewhere, gap, live]
+    await inbox.write_marks()
+    assert (await inbox.marks())[GENERAL].message == live
+
+
+async def test_until_it_is_known_what_is_to_be_read_everything_waits(inbox: Inbox) -> None:
+    world = World()
+    start, gap, live, elsewhere = sent(100), sent(50), sent(10), sent(9)
+    world.channels[GENERAL], world.listed[GENERAL] = [gap], GUILD
+    await begun(inbox, general=start)
+    looking = Looking(world, inbox)
+    looking.missed.hold()
+    await looking.comes(live, GENERAL)
+    await looking.comes(elsewhere, QUIET)
+    assert looking.taken == []
+    looking.missed.look()
+    assert await looking.end() == [elsewhere, gap, live]
+
+
+async def test_a_reply_in_a_thread_waits_for_the_mention_that_made_the_thread_ours(inbox: Inbox) -> None:
+    world = World()
+    start, mention, reply = sent(100), sent(50), sent(10)
+    world.channels[GENERAL], world.listed[GENERAL] = [mention], GUILD
+    await begun(inbox, general=start)
+    looking = Looking(world, inbox)
+
+    async def meanwhile(channel: str) -> None:
+        await looking.comes(reply, mention, GENERAL)
+
+    world.before_reading = meanwhile
+    looking.missed.hold()
+    await looking.comes(str(int(reply) - 1), mention, GENERAL)
+    looking.missed.look()
+    assert await looking.end() == [mention, str(int(reply) - 1), reply]
+
+
+async def test_where_somebody_writes_now_is_read_next(inbox: Inbox) -> None:
+    world = World()
+    start = sent(100)
+    channels = [str(int(QUIET) + n) for n in range(5)]
+    missed = [sent(50, n) for n in range(5)]
+    for channel, message in zip(channels, missed, strict=True):
+        world.channels[channel], world.listed[channel] = [message], GUILD
+    await begun(inbox, general=start)
+    looking = Looking(world, inbox)
+    live = sent(5)
+
+    async def meanwhile(channel: str) -> None:
+        if channel == channels[0]:
+            await looking.comes(live, channels[4])
+
+    world.before_reading = meanwhile
+    looking.missed.look()
+    assert await looking.end() == [missed[0], missed[4], live, *missed[1:4]]
+
+
+async def test_more_than_can_wait_is_read_from_discord(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missed_module, "MOST_WAITING", 3)
+    world = World()
+    world.channels[GENERAL], world.listed[GENERAL] = [sent(50)], GUILD
+    await begun(inbox, general=sent(100))
+    looking = Looking(world, inbox)
+    lives = [sent(10, n) for n in range(8)]
+
+    async def meanwhile(channel: str) -> None:
+        world.after_reading = None
+        world.channels[GENERAL] += lives
+        for message in lives:
+            await looking.comes(message, GENERAL)
+
+    world.after_reading = meanwhile
+    looking.missed.look()
+    assert await looking.end() == world.channels[GENERAL]
+    assert len(world.read) == 2
+    assert (await inbox.marks())[GENERAL].message == lives[-1]
+
+
+async def test_what_was_taken_before_an_end_is_not_read_again(inbox: Inbox) -> None:
+    world = World()
+    times = [sent(90, n) for n in range(PAGE + 5)]
+    world.channels |= {GENERAL: times, QUIET: [sent(10)]}
+    world.listed |= {GENERAL: GUILD, QUIET: GUILD}
+    await begun(inbox, general=sent(100))
+    looking = Looking(world, inbox)
+    reached = asyncio.Event()
+
+    async def meanwhile(channel: str) -> None:
+        if len(looking.taken) == PAGE:
+            reached.set()
+            await asyncio.Event().wait()
+
+    world.before_reading = meanwhile
+    looking.missed.look()
+    await asyncio.wait_for(reached.wait(), LIMIT_S)
+    await looking.missed.stop()
+    assert looking.taken == times[:PAGE]
+    world.before_reading = None
+    again = await found(world, inbox)
+    assert again == [*times[PAGE:], *world.channels[QUIET]]
+
+
+async def test_a_channel_whose_message_cannot_be_kept_is_tried_again_from_there(inbox: Inbox) -> None:
+    world = World()
+    first, second = sent(50), sent(40)
+    world.channels[GENERAL], world.listed[GENERAL] = [first, second], GUILD
+    await begun(inbox, general=sent(100))
+    looking = Looking(world, inbox)
+    looking.fails_at = second
+    looking.missed.look()
+    assert set(await looking.end()) == {first}
+    await inbox.write_marks()
+    assert int((await inbox.marks())[GENERAL].message) < int(second)
+    looking.fails_at = ""
+    looking.missed.look()
+    assert (await looking.end())[-1] == second
+
+
+async def test_nobody_waits_where_it_cannot_be_known_what_was_missed(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> dict[str, Mark]:
+        raise OSError("the disk is full")
+
+    world = World()
+    await begun(inbox, general=sent(100))
+    monkeypatch.setattr(inbox, "marks", broken)
+    looking = Looking(world, inbox)
+    looking.missed.hold()
+    live = sent(10)
+    await looking.comes(live, GENERAL)
+    looking.missed.look()
+    assert await looking.end() == [live]
+    await inbox.write_marks()
+    monkeypatch.undo()
+    assert int((await inbox.marks())[GENERAL].message) < int(live)
+
+
+async def test_marks_that_move_while_a_shard_is_away_hide_nothing_of_its_channels(inbox: Inbox) -> None:
+    world = World()
+    start, gap = sent(100), sent(50)
+    world.channels[GENERAL], world.listed[GENERAL] = [sent(20)], GUILD
+    await begun(inbox, general=start)
+    looking = Looking(world, inbox)
+    world.unsure = True
+    looking.missed.look()
+    await looking.end()
+    world.channels[QUIET], world.listed[QUIET] = [gap], GUILD  # the other shard's, never written in before
+    world.unsure = False
+    looking.missed.look()
+    assert gap in await looking.end()
 
 
 async def test_direct_messages_and_closed_threads_of_ours_are_read_too(inbox: Inbox) -> None:
@@ -150,7 +352,7 @@ async def test_direct_messages_and_closed_threads_of_ours_are_read_too(inbox: In
     world.channels |= {DM: [start, dm], THREAD: [start, closed]}
     await begun(inbox, dm=start, thread=start)
     await inbox.open_thread(conversation_at(GUILD, GENERAL, THREAD))
-    assert await found(world, inbox) == [dm, closed]
+    assert await found(world, inbox) == [closed, dm]
 
 
 async def test_what_is_older_than_a_day_is_not_answered_any_more(inbox: Inbox) -> None:

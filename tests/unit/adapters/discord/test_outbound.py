@@ -209,6 +209,33 @@ def test_code_too_long_to_read_is_attached_as_it_was_written() -> None:
     assert "Code (python), 600 lines, attached: code.py" in texts(messages)[-2]
 
 
+def test_what_a_command_asks_for_is_read_line_by_line_and_no_small_print() -> None:
+    facts = (("ask TEXT", "start a turn"), ("stop [RUN]", "end a run *now*"), ("status", "a\nb"))
+    [message] = draw(Card(id=CardId("c"), kind="reply", title="Commands", parts=(FactsPart(facts=facts),)))
+    check([message])
+    assert texts([message]) == [
+        "### Commands",
+        r"**ask TEXT** start a turn" "\n" r"**stop \[RUN\]** end a run \*now\*" "\n**status** a\nb",
+    ]
+
+
+def test_a_few_figures_below_an_answer_are_small_print_and_many_are_not() -> None:
+    def drawn_facts(count: int) -> str:
+        facts = tuple((f"Fact {n}", "x") for n in range(count))
+        return texts(draw(answer(FactsPart(facts=facts))))[-1]
+
+    assert drawn_facts(2) == "-# Fact 0: x · Fact 1: x"
+    assert drawn_facts(9).split("\n") == [f"**Fact {n}:** x" for n in range(9)]
+
+
+def test_an_end_is_said_in_one_word() -> None:
+    def head(title: str, status: str) -> str:
+        return texts(draw(Card(id=CardId("c"), kind="reply", title=title, status=status, label="l")))[0]
+
+    assert head("Rejected", "rejected") == "-# ⛔ Rejected · l"
+    assert head("Stopped", "failed") == "-# Stopped · ❌ failed · l"
+
+
 def test_an_empty_card_is_still_a_message() -> None:
     messages = draw(Card(id=CardId("c"), kind="reply", title=""))
     check(messages)

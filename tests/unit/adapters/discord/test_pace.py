@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ from adapters.discord.buckets import (
     Said,
     read_headers,
 )
-from adapters.discord.pace import KEPT, Pace, Schedule, Ticket
+from adapters.discord.pace import KEPT, LOOKED_AT, Pace, Schedule, Ticket
 from adapters.discord.routes import Route, route_of
 from adapters.errors import PlatformDown, RateLimited
 from adapters.urgency import Urgency
@@ -402,6 +402,30 @@ def test_route_without_limits_that_meets_a_429_has_one_from_then_on() -> None:
     assert simulation.out[-1][0] >= start + 2.0
 
 
+def test_answers_that_say_nothing_of_the_limit_close_a_bucket_for_a_window_and_no_longer() -> None:
+    """A 5xx comes without headers: a bucket that was learned before must not stay empty for ever."""
+    schedule = Schedule()
+    headers = {
+        "X-RateLimit-Bucket": "send",
+        "X-RateLimit-Limit": "5",
+        "X-RateLimit-Remaining": "4",
+        "X-RateLimit-Reset-After": "5.0",
+    }
+    now = 0.0
+    for number in range(60):
+        ticket = schedule.enter(SEND, Urgency.ANSWER, lambda: None)
+        schedule.serve(now)
+        if ticket.state != "out":
+            at = schedule.next_at(now)
+            assert at is not None, "nothing will ever wake it"
+            now = at
+            schedule.serve(now)
+        assert ticket.state == "out"
+        schedule.answered(ticket, now + 0.1, 200 if not number else 503, {} if number else headers)
+        now += 1.0
+    assert now < 120.0
+
+
 def test_lost_answers_close_a_bucket_for_a_window_and_no_longer() -> None:
     simulation = learned()
     for _ in range(3):
@@ -523,6 +547,31 @@ def test_buckets_of_channels_long_left_are_forgotten() -> None:
     assert simulation.refused == []
 
 
+def test_buckets_of_calls_that_were_lost_before_their_limit_was_known_are_forgotten() -> None:
+    schedule = Schedule()
+    for number in range(KEPT + 500):
+        ticket = schedule.enter(in_channel(SEND, number), Urgency.ANSWER, lambda: None)
+        schedule.serve(10.0 * number)
+        assert ticket.state == "out"
+        schedule.lost(ticket, 10.0 * number + 1)
+    assert len(schedule._buckets) <= KEPT + 1  # pyright: ignore[reportPrivateUsage]
+
+
+def test_many_buckets_in_use_are_not_all_looked_at_with_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, looked = Schedule(), Counter[str]()
+    is_idle = Bucket.is_idle
+
+    def counting(bucket: Bucket, now: float) -> bool:
+        looked["at"] += 1
+        return is_idle(bucket, now)
+
+    monkeypatch.setattr(Bucket, "is_idle", counting)
+    for number in range(KEPT + 100):  # all of them on their way
+        schedule.enter(in_channel(SEND, number), Urgency.ANSWER, lambda: None)
+        schedule.serve(10.0 * number)
+    assert 0 < looked["at"] <= 100 * LOOKED_AT
+
+
 # ── the front ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -621,6 +670,17 @@ def test_a_call_that_is_long_on_its_way_keeps_its_place_until_a_second_after_its
     for place in places:
         limit.answered(place, 1.5)
     assert (limit.room(2.4), limit.room(2.6)) == (0, GLOBAL_CALLS)
+
+
+def test_calls_that_the_library_makes_by_itself_take_places_of_the_second() -> None:
+    simulation = Simulation()
+    for _ in range(4):
+        simulation.schedule.count(simulation.now)
+    for number in range(GLOBAL_CALLS):
+        simulation.call(Urgency.ANSWER, in_channel(FREE, number), number)
+    assert len(simulation.out) == GLOBAL_CALLS - 4
+    simulation.run()
+    assert len(simulation.out) == GLOBAL_CALLS
 
 
 def test_calls_that_are_never_answered_do_not_keep_their_places_for_long() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,22 @@ async def test_without_the_history_a_card_counts_as_not_there_and_the_nonce_keep
         assert await made.sender.find(made.conversation, answer_card().id) is None
         await made.sender.post(made.conversation, answer_card(), nonce="n")
         assert len(made.seen()) == 1
+
+
+async def test_a_nonce_that_gives_back_an_old_message_leaves_nothing_old_standing(tmp_path: Path) -> None:
+    first, second = answer_card(long_text(6)), answer_card(long_text(6).replace("llama", "alpaca"))
+    async with desk(tmp_path) as made:
+        ref = await made.sender.post(made.conversation, first, nonce="n")
+        assert ref.parts
+        row = await made.sender.posted.get(first.id)
+        assert row is not None
+        # Killed after the second message was posted and before that was written down.
+        await made.sender.posted.save(replace(row, parts=(), total=2, drawn=()))
+        await made.restart()
+        made.twin.faults.order(LIST, status=403, code=50001, times=9)
+        again = await made.sender.edit(ref, second)
+        assert again.parts == ref.parts
+        assert "llama" not in " ".join(seen.text for seen in made.seen())
 
 
 async def test_answer_without_an_id_is_an_unknown_outcome(tmp_path: Path) -> None:
@@ -517,6 +534,16 @@ async def test_plain_message_answers_another_even_if_that_was_deleted_and_the_no
         assert all(seen.pings == () for seen in made.seen())
         with pytest.raises(ConversationGone):
             await made.sender.say("123456789012345678", "hello?", urgency=Urgency.PERSON)
+
+
+async def test_where_the_bot_may_not_reply_it_says_who_is_meant(tmp_path: Path) -> None:
+    async with desk(tmp_path) as made:
+        asked = str(made.ada.posts(made.thread, "well?"))
+        made.twin.faults.order(SEND, status=400, code=160002)
+        await made.sender.say(made.conversation, "one moment", reply_to=asked, to="ada")
+        await made.sender.say(made.conversation, "here", reply_to=asked, to="ada")
+        await made.sender.say(made.conversation, "there", to="ada")
+        assert [seen.text for seen in made.seen()] == ["ada: one moment", "here", "ada: there"]
 
 
 async def test_typing_is_kept_up_by_the_started_sender_and_ends(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ class Discord:
         self.told: list[tuple[str, int]] = []
         self.refuses: set[str] = set()
         self.refused = asyncio.Event()
+        self.slowly = asyncio.Event()
+        self.slowly.set()
         self.took = asyncio.Event()
 
     async def put(self, guild: str, told: Sequence[Mapping[str, Any]]) -> None:
@@ -36,6 +38,7 @@ class Discord:
             raise NotAllowed(f"not in {guild}")
         self.told.append((guild, len(told)))
         self.took.set()
+        await self.slowly.wait()
 
 
 @pytest.fixture
@@ -103,6 +106,37 @@ async def test_a_guild_that_removed_the_bot_is_told_again_when_it_is_back(databa
     await sync.once("1", ONE)
     await sync.forget("1", "7")
     assert await sync.once("1", ONE) == 1
+
+
+async def test_a_guild_that_invites_the_bot_is_told_at_once_though_it_refused_before(
+    database: Database,
+) -> None:
+    there = Discord()
+    there.refuses = {"7"}
+    sync = CommandSync(database, there.put, ["7"], first_pause_s=1000)
+    sync.start("1", ONE)
+    await asyncio.wait_for(there.refused.wait(), 5)
+    there.refuses = set()
+    sync.start("1", ONE)
+    await asyncio.wait_for(sync.done(), 5)
+    assert there.told == [("7", 2)]
+    await sync.stop()
+
+
+async def test_a_guild_that_removes_the_bot_while_it_is_told_is_told_again(database: Database) -> None:
+    there = Discord()
+    there.slowly.clear()
+    sync = CommandSync(database, there.put, ["7"])
+    sync.start("1", ONE)
+    await asyncio.wait_for(there.took.wait(), 5)
+    forgetting = asyncio.create_task(sync.forget("1", "7"))
+    await asyncio.sleep(0)
+    sync.start("1", ONE)
+    there.slowly.set()
+    await asyncio.wait_for(forgetting, 5)
+    await asyncio.wait_for(sync.done(), 5)
+    assert there.told == [("7", 2), ("7", 2)]
+    await sync.stop()
 
 
 @given(st.permutations(ONE), st.text(min_size=1))
