@@ -1,6 +1,11 @@
-"""Which files of people are taken, and what is said of those that are not. Pure."""
+"""Which files of people are taken, from where, and what is said of those that are not. Pure."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from adapters.contract import Attachment
 from adapters.errors import AttachmentRefused
@@ -60,3 +65,40 @@ def unread(attachments: tuple[Attachment, ...]) -> str:
         return ""
     listed = ", ".join(names)
     return f"The agents see only the name and the size of {listed}: pictures, sound and video are not read."
+
+
+def check_size(name: str, size: int, limit: int) -> None:
+    """Raise AttachmentRefused for a file with more bytes than are taken."""
+    if size > limit:
+        raise AttachmentRefused(
+            f"the file {name!r} is too large: {size:,} of at most {limit:,} bytes; send less of it"
+        )
+
+
+def locator(attachment: Attachment) -> dict[str, str] | None:
+    """What an adapter wrote into `Attachment.locator`, as JSON; None: it is not readable (any more)."""
+    try:
+        given: Any = json.loads(attachment.locator)
+    except ValueError:
+        return None
+    if not isinstance(given, Mapping):
+        return None
+    return {str(name): str(value) for name, value in given.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address: the very server that it is at.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """How many seconds a server of files asks us to wait; one where it does not say, a minute at most."""
+    try:
+        return min(max(float(headers.get("Retry-After", "1")), 0.1), 60.0)
+    except ValueError:
+        return 1.0

@@ -6,14 +6,13 @@ The addresses that come with a message end after a day or so: a dead one is aske
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from adapters.attachments import refuse
+from adapters.attachments import check_size, locator, origin, refuse, retry_after_s
 from adapters.contract import Attachment
 from adapters.discord.payload import ident, items, mapping, text
 from adapters.discord.ports import Api
@@ -37,7 +36,7 @@ class Files:
     def __init__(self, api: Api, *, base_url: str, limit: int) -> None:
         self._api = api
         self._limit = limit
-        self._api_origin = _origin(base_url)
+        self._api_origin = origin(base_url)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -54,8 +53,10 @@ class Files:
             PlatformDown, RateLimited: it cannot be had now.
         """
         refuse(attachment.name, attachment.media_type)
-        self._check_size(attachment.name, attachment.size)
-        where = _locator(attachment)
+        check_size(attachment.name, attachment.size, self._limit)
+        where = locator(attachment)
+        if where is None:
+            raise _gone(attachment)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 content = await self._get(attachment, where.get("url", ""))
@@ -87,12 +88,6 @@ class Files:
                 return text(file, "url")
         raise _gone(attachment)
 
-    def _check_size(self, name: str, size: int) -> None:
-        if size > self._limit:
-            raise AttachmentRefused(
-                f"the file {name!r} is too large: {size:,} of at most {self._limit:,} bytes; send less of it"
-            )
-
     async def _get(self, attachment: Attachment, url: str) -> bytes | None:
         """The bytes; None: there is nothing under this address (any more)."""
         if not self._is_discords(url):
@@ -108,18 +103,20 @@ class Files:
 
     async def _body(self, attachment: Attachment, answer: aiohttp.ClientResponse) -> bytes:
         if answer.status == 429:
-            raise RateLimited("Discord asks us to wait with files", retry_after_s=_seconds(answer.headers))
+            raise RateLimited(
+                "Discord asks us to wait with files", retry_after_s=retry_after_s(answer.headers)
+            )
         if answer.status in (301, 302, 303, 307, 308):
             raise AttachmentRefused(
                 f"the file {attachment.name!r} does not lie with Discord, so it is not opened; upload it"
             )
         if answer.status != 200:
             raise PlatformDown(f"Discord answered HTTP {answer.status} for the file {attachment.name!r}")
-        self._check_size(attachment.name, answer.content_length or 0)
+        check_size(attachment.name, answer.content_length or 0, self._limit)
         content = bytearray()
         async for piece in answer.content.iter_chunked(64 * 1024):
             content += piece
-            self._check_size(attachment.name, len(content))
+            check_size(attachment.name, len(content), self._limit)
         return bytes(content)
 
     def _is_discords(self, url: str) -> bool:
@@ -129,7 +126,7 @@ class Files:
             if parts.username or parts.password:
                 return False
             https = parts.scheme == "https" and parts.port in (None, 443)
-            return (https and parts.hostname in HOSTS) or _origin(url) == self._api_origin
+            return (https and parts.hostname in HOSTS) or origin(url) == self._api_origin
         except ValueError:
             return False
 
@@ -145,25 +142,3 @@ def _files(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 def _gone(attachment: Attachment) -> AttachmentRefused:
     return AttachmentRefused(f"the file {attachment.name!r} is not there any more; send it again")
-
-
-def _locator(attachment: Attachment) -> dict[str, str]:
-    try:
-        given: Any = json.loads(attachment.locator)
-    except ValueError:
-        given = None
-    if not isinstance(given, Mapping):
-        raise _gone(attachment)
-    return {str(name): str(value) for name, value in given.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _seconds(headers: Mapping[str, str]) -> float:
-    try:
-        return min(max(float(headers.get("Retry-After", "1")), 0.1), 60.0)
-    except ValueError:
-        return 1.0

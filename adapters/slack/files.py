@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from adapters.attachments import refuse
+from adapters.attachments import check_size, locator, origin, refuse, retry_after_s
 from adapters.contract import Attachment
 from adapters.errors import AdapterError, AttachmentRefused, NotAllowed, PlatformDown, RateLimited
 from adapters.slack.payload import ident, mapping, text
@@ -40,7 +37,7 @@ class Files:
         self._api = api
         self._tokens = tokens
         self._limit = limit
-        self._api_origin = _origin(base_url)
+        self._api_origin = origin(base_url)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -57,8 +54,10 @@ class Files:
             PlatformDown, RateLimited: it cannot be had now.
         """
         refuse(attachment.name, attachment.media_type)
-        self._check_size(attachment.name, attachment.size)
-        where = _locator(attachment)
+        check_size(attachment.name, attachment.size, self._limit)
+        where = locator(attachment)
+        if where is None:
+            raise AttachmentRefused(f"the file {attachment.name!r} cannot be found any more; send it again")
         team, enterprise = where.get("team", ""), where.get("enterprise", "")
         if where.get("access") == "check_file_info" or not where.get("url"):
             where |= await self._info(attachment, team, enterprise)
@@ -100,15 +99,9 @@ class Files:
         size = file.get("size")
         name = text(file, "name") or attachment.name
         refuse(name, text(file, "mimetype"))
-        self._check_size(name, size if isinstance(size, int) else 0)
+        check_size(name, size if isinstance(size, int) else 0, self._limit)
         url = text(file, "url_private_download") or text(file, "url_private")
         return {"url": url, "mode": text(file, "mode"), "access": "", "file": ident(file, "id")}
-
-    def _check_size(self, name: str, size: int) -> None:
-        if size > self._limit:
-            raise AttachmentRefused(
-                f"the file {name!r} is too large: {size:,} of at most {self._limit:,} bytes; send less of it"
-            )
 
     async def _get(self, attachment: Attachment, url: str, token: str) -> bytes:
         if self._session is None or self._session.closed:
@@ -132,14 +125,14 @@ class Files:
         if answer.status in (404, 410):
             raise AttachmentRefused(f"the file {attachment.name!r} is not there any more; send it again")
         if answer.status == 429:
-            raise RateLimited("Slack asks us to wait with files", retry_after_s=_seconds(answer.headers))
+            raise RateLimited("Slack asks us to wait with files", retry_after_s=retry_after_s(answer.headers))
         if answer.status != 200:
             raise PlatformDown(f"Slack answered HTTP {answer.status} for the file {attachment.name!r}")
-        self._check_size(attachment.name, answer.content_length or 0)
+        check_size(attachment.name, answer.content_length or 0, self._limit)
         content = bytearray()
         async for piece in answer.content.iter_chunked(64 * 1024):
             content += piece
-            self._check_size(attachment.name, len(content))
+            check_size(attachment.name, len(content), self._limit)
         if answer.content_type == "text/html" and _is_sign_in(attachment, len(content)):
             raise AttachmentRefused(_SCOPE.format(name=attachment.name))
         return bytes(content)
@@ -151,7 +144,7 @@ class Files:
             if parts.username or parts.password:
                 return False
             https = parts.scheme == "https" and parts.port in (None, 443)
-            return (https and parts.hostname == SLACK_FILES) or _origin(url) == self._api_origin
+            return (https and parts.hostname == SLACK_FILES) or origin(url) == self._api_origin
         except ValueError:
             return False
 
@@ -159,25 +152,3 @@ class Files:
 def _is_sign_in(attachment: Attachment, size: int) -> bool:
     """A page came. It is the file itself only where it is one and has its length."""
     return attachment.media_type != "text/html" or (attachment.size > 0 and size != attachment.size)
-
-
-def _locator(attachment: Attachment) -> dict[str, str]:
-    try:
-        given: Any = json.loads(attachment.locator)
-    except ValueError:
-        given = None
-    if not isinstance(given, Mapping):
-        raise AttachmentRefused(f"the file {attachment.name!r} cannot be found any more; send it again")
-    return {str(name): str(value) for name, value in given.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _seconds(headers: Mapping[str, str]) -> float:
-    try:
-        return min(max(float(headers.get("Retry-After", "1")), 0.1), 60.0)
-    except ValueError:
-        return 1.0
