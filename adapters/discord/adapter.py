@@ -45,7 +45,7 @@ from adapters.discord.missed import Missed
 from adapters.discord.modals import Modals, Opened
 from adapters.discord.notes import Notes
 from adapters.discord.office import Office
-from adapters.discord.payload import PUBLIC_THREAD, Payload, ident, mapping, user_of
+from adapters.discord.payload import PUBLIC_THREAD, ident, user_of
 from adapters.discord.people import People
 from adapters.discord.ports import API_URL, DIRECT
 from adapters.discord.presses import Presses
@@ -56,6 +56,7 @@ from adapters.discord.turns import Turns, passes, takes_back
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
 from adapters.lanes import Lanes, Passing
 from adapters.later import Later
+from adapters.payload import Payload, mapping
 from adapters.urgency import Urgency
 
 LIMITS = Limits(

@@ -18,10 +18,11 @@ import structlog
 from adapters.contract import ConversationRef
 from adapters.discord.inbound import Arrival, place
 from adapters.discord.outbound import DiscordMessage
-from adapters.discord.payload import ident, mapping, text, user_of
+from adapters.discord.payload import ident, user_of
 from adapters.discord.ports import Api, DiscordRefused
 from adapters.errors import AdapterError, PlatformDown
 from adapters.later import Later
+from adapters.payload import mapping, text
 from adapters.urgency import Urgency
 
 DEFER_S = 2.0  # Discord waits for 3

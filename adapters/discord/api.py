@@ -22,11 +22,12 @@ import aiohttp
 import structlog
 
 from adapters.discord.pace import Pace, Scope, Ticket
-from adapters.discord.payload import Payload, mapping, number
+from adapters.discord.payload import number
 from adapters.discord.ports import API_URL, Upload
 from adapters.discord.refusals import OLD_EDITS, TOKEN_CODES, TOKEN_REMEDY, OldMessage, refusal
 from adapters.discord.routes import Route, route_of
 from adapters.errors import AdapterError, PlatformDown, RateLimited
+from adapters.payload import Payload, mapping
 from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)

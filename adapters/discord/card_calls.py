@@ -17,12 +17,13 @@ import structlog
 
 from adapters.contract import Card, ConversationRef
 from adapters.discord.outbound import DiscordMessage
-from adapters.discord.payload import ident, mapping
+from adapters.discord.payload import ident
 from adapters.discord.plainer import editing
 from adapters.discord.ports import Api
 from adapters.discord.posted import Posted, Row, channel_of
 from adapters.discord.refusals import ThreadArchived
 from adapters.errors import AdapterError, CardRefused, MessageGone, NotAllowed, PlatformDown
+from adapters.payload import mapping
 from adapters.urgency import Urgency
 
 log = structlog.get_logger(__name__)

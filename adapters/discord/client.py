@@ -24,7 +24,7 @@ from adapters.contract import ChoiceKind
 from adapters.discord import commands
 from adapters.discord.commands import Interaction
 from adapters.discord.inbound import EVENTS
-from adapters.discord.payload import Payload, mapping, text
+from adapters.payload import Payload, mapping, text
 
 CHOICES_S = 2.0  # Discord waits 3 s for the completion of a command
 SILENT_S = 60.0  # a connection on which nothing came for so long is dead, though it stands

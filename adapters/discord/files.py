@@ -14,9 +14,10 @@ import aiohttp
 
 from adapters.attachments import check_size, locator, origin, refuse, retry_after_s
 from adapters.contract import Attachment
-from adapters.discord.payload import ident, items, mapping, text
+from adapters.discord.payload import ident
 from adapters.discord.ports import Api
 from adapters.errors import AdapterError, AttachmentRefused, PlatformDown, RateLimited
+from adapters.payload import items, mapping, text
 from adapters.urgency import Urgency
 
 HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})

@@ -22,10 +22,11 @@ from adapters.discord.client import Client, quiet_library
 from adapters.discord.connection import CLOSE_S, Connection
 from adapters.discord.inbound import Me, place, singly
 from adapters.discord.known import Last, Where
-from adapters.discord.payload import Payload, ident, mapping, number
+from adapters.discord.payload import ident, number
 from adapters.discord.permissions import permissions_of
 from adapters.discord.ports import API_URL, DIRECT
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
+from adapters.payload import Payload, mapping
 
 LOOK_S = 5.0  # to ask what a channel is
 MOST_KNOWN = 2_000  # channels that were asked for

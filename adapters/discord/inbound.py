@@ -18,19 +18,17 @@ from adapters.discord.payload import (
     HOLDS_THREADS,
     OWN_ROLE,
     THREADS,
-    Payload,
     channel_of,
     guild_of,
     ident,
     idents,
-    mapping,
     number,
     snowflake,
-    text,
     user_of,
 )
 from adapters.discord.ports import DIRECT
 from adapters.discord.typed import ASK_ABOUT, COMMAND, subcommand
+from adapters.payload import Payload, mapping, text
 
 Kind = Literal[
     "mention",  # a message that names the bot, or answers one of its messages

@@ -18,8 +18,9 @@ from typing import Any
 from adapters.contract import ConversationRef
 from adapters.database import Database
 from adapters.discord.inbound import MESSAGES, Arrival, Spoken, message_key, spoken
-from adapters.discord.payload import ident, mapping, user_of
+from adapters.discord.payload import ident, user_of
 from adapters.lanes import Row as AnyRow
+from adapters.payload import mapping
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 KEPT_S = 7 * 24 * 3600.0  # what is done stays known for so long, for repeats and for reactions

@@ -15,16 +15,14 @@ from adapters.discord.payload import (
     PARENT,
     ROLES,
     THREADS,
-    Payload,
     ident,
     idents,
-    items,
-    mapping,
     number,
     user_of,
 )
 from adapters.discord.ports import DIRECT
 from adapters.discord.reading import named_ids
+from adapters.payload import Payload, items, mapping
 
 
 class Where(NamedTuple):

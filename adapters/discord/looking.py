@@ -9,9 +9,10 @@ import structlog
 
 from adapters.contract import CardId
 from adapters.discord.outbound import mark, marks_in
-from adapters.discord.payload import ident, items, mapping
+from adapters.discord.payload import ident
 from adapters.discord.ports import Api
 from adapters.errors import NotAllowed
+from adapters.payload import items, mapping
 from adapters.urgency import Urgency
 
 PAGE = 100  # the most that Discord gives

@@ -28,19 +28,7 @@ from adapters.discord.inbound import (
     place,
     spoken,
 )
-from adapters.discord.payload import (
-    Payload,
-    at,
-    channel_of,
-    guild_of,
-    ident,
-    items,
-    mapping,
-    name_of,
-    snowflake,
-    text,
-    user_of,
-)
+from adapters.discord.payload import at, channel_of, guild_of, ident, name_of, snowflake, user_of
 from adapters.discord.permissions import ADMIN, PERMISSIONS, permissions_of
 from adapters.discord.ports import DIRECT
 from adapters.discord.reading import command as command_text
@@ -48,6 +36,7 @@ from adapters.discord.reading import names_in, readable, words_of
 from adapters.discord.saying import FORWARDED, attachments, one_line, quoted, said_in
 from adapters.discord.saying import line as line  # for those who read a thread
 from adapters.discord.typed import subcommand, words
+from adapters.payload import Payload, items, mapping, text
 from adapters.plain import clean_text
 
 LONGEST_QUOTE = 2_000  # characters of a message that somebody asks about

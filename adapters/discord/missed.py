@@ -18,9 +18,10 @@ import structlog
 
 from adapters.discord.inbound import Me
 from adapters.discord.inbox import Inbox, Mark
-from adapters.discord.payload import Payload, channel_of, guild_of, ident, items, mapping
+from adapters.discord.payload import channel_of, guild_of, ident
 from adapters.discord.ports import DIRECT, Api
 from adapters.errors import AdapterError, PlatformDown, RateLimited
+from adapters.payload import Payload, items, mapping
 from adapters.urgency import Urgency
 
 CHANNELS = 300  # read at most, those with the newest messages

@@ -18,9 +18,10 @@ from adapters.discord.inbound import Arrival, conversation_of
 from adapters.discord.inbox import Row
 from adapters.discord.meaning import Targeted
 from adapters.discord.office import Office
-from adapters.discord.payload import at, channel_of, ident, mapping, snowflake, text
+from adapters.discord.payload import at, channel_of, ident, snowflake
 from adapters.discord.ports import DIRECT
 from adapters.errors import AdapterError, PlatformDown, RateLimited
+from adapters.payload import mapping, text
 from adapters.urgency import Urgency
 
 REMEMBERED_S = 15 * 60.0

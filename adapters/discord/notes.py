@@ -12,9 +12,10 @@ from adapters.discord.answers import Answers
 from adapters.discord.inbound import Arrival, conversation_of
 from adapters.discord.keys import Naming
 from adapters.discord.outbound import DiscordMessage, draw, draw_note
-from adapters.discord.payload import ident, mapping
+from adapters.discord.payload import ident
 from adapters.discord.ports import DIRECT, Api, DiscordRefused
 from adapters.errors import AdapterError, ConversationGone, NotAllowed
+from adapters.payload import mapping
 from adapters.urgency import Urgency
 
 KEPT = 5_000  # direct messages' channels that are remembered

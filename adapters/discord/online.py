@@ -11,10 +11,10 @@ import aiohttp
 
 from adapters.discord.api import user_agent
 from adapters.discord.manifest import PORTAL, invite
-from adapters.discord.payload import Payload, items, mapping
 from adapters.discord.ports import API_URL, DiscordRefused
 from adapters.discord.scopes import BITS, REASONS, TITLES, missing
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
+from adapters.payload import Payload, items, mapping
 
 TIMEOUT_S: Final = 10.0
 COPY_TOKEN: Final = f"make a new one at {PORTAL}, page Bot, Reset Token, and set it"

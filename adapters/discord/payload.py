@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from adapters.discord.ports import DIRECT
+from adapters.payload import Payload, items, mapping, text
 
-Payload = Mapping[str, Any]
 PARENT = "quartet_parent"  # the channel that a thread hangs in; Discord does not say it with a message
 CHANNEL_TYPE = "quartet_channel_type"  # nor of what type its channel is
 OWN_ROLE = "quartet_own_role"  # nor which role is our own there
@@ -24,22 +22,6 @@ DM = 1  # type of a direct message's channel
 _ID = re.compile(r"\d{1,20}", re.ASCII)
 _MOST = 1 << 64
 _EPOCH_MS = 1_420_070_400_000  # Discord counts from the first second of 2015
-
-
-def mapping(value: object) -> Payload:
-    """The value where it is a JSON object, else an empty one."""
-    return cast("Payload", value) if isinstance(value, Mapping) else cast("Payload", {})
-
-
-def items(value: object) -> list[object]:
-    """The value where it is a JSON list, else an empty one."""
-    return cast("list[object]", value) if isinstance(value, list) else []
-
-
-def text(given: Payload, name: str) -> str:
-    """A text of a payload; "" where it is missing or something else."""
-    value = given.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def number(given: Payload, name: str, default: int = -1) -> int:

@@ -17,9 +17,10 @@ import structlog
 from adapters.contract import ConversationRef, Person, ThreadLine
 from adapters.discord import meaning
 from adapters.discord.inbound import Arrival, Me, place
-from adapters.discord.payload import Payload, guild_of, ident, items, mapping, name_of, text, user_of
+from adapters.discord.payload import guild_of, ident, name_of, user_of
 from adapters.discord.ports import DIRECT, Api
 from adapters.errors import AdapterError, NotAllowed, PlatformDown, RateLimited
+from adapters.payload import Payload, items, mapping, text
 from adapters.plain import clean_text
 from adapters.urgency import Urgency
 

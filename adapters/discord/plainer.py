@@ -13,7 +13,7 @@ from typing import Any
 from adapters.contract import Card
 from adapters.discord import outbound
 from adapters.discord.outbound import COMPONENTS_V2, CONTAINER, DiscordMessage
-from adapters.discord.payload import items, mapping
+from adapters.payload import items, mapping
 from adapters.plain import card_text
 from adapters.splitting import split_text
 

@@ -7,18 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from adapters.discord.payload import (
-    CHANNELS,
-    OWN_ROLE,
-    ROLES,
-    Payload,
-    ident,
-    items,
-    mapping,
-    name_of,
-    snowflake,
-    text,
-)
+from adapters.discord.payload import CHANNELS, OWN_ROLE, ROLES, ident, name_of, snowflake
+from adapters.payload import Payload, items, mapping, text
 from adapters.plain import clean_text
 
 LONGEST_NAME = 100  # characters

@@ -15,10 +15,11 @@ from adapters.discord.inbound import message_key
 from adapters.discord.inbox import Row
 from adapters.discord.office import Office
 from adapters.discord.outbound import plain
-from adapters.discord.payload import HOLDS_THREADS, channel_of, ident, items, mapping, text
+from adapters.discord.payload import HOLDS_THREADS, channel_of, ident
 from adapters.discord.ports import DIRECT, DiscordRefused
 from adapters.discord.refusals import NO_REPLIES
 from adapters.errors import AdapterError, CardRefused, ConversationGone, MessageGone, NotAllowed
+from adapters.payload import items, mapping, text
 from adapters.urgency import Urgency
 
 LONGEST = 1_600  # characters of a question that are shown; the run has all of it

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from adapters.contract import Attachment, ThreadLine
-from adapters.discord.payload import Payload, at, ident, items, mapping, name_of, number, text
+from adapters.discord.payload import at, ident, name_of, number
 from adapters.discord.reading import Names, command, extras, names_in, words_of
+from adapters.payload import Payload, items, mapping, text
 from adapters.plain import clean_text
 
 FORWARDED = "a forwarded message"

@@ -9,9 +9,10 @@ from adapters.discord.inbound import Arrival, Spoken, message_key, place, spoken
 from adapters.discord.inbox import NO_CONTENT as NO_CONTENT_TOLD
 from adapters.discord.inbox import Row
 from adapters.discord.office import Office
-from adapters.discord.payload import ident, items, mapping, text
+from adapters.discord.payload import ident
 from adapters.discord.ports import DIRECT
 from adapters.errors import MessageGone
+from adapters.payload import items, mapping, text
 from adapters.urgency import Urgency
 
 PASS = frozenset({"stop", "status", "runs", "help"})  # words that need nothing of what came before them

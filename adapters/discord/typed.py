@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from adapters.discord.payload import Payload, items, mapping, number, text
+from adapters.discord.payload import number
+from adapters.payload import Payload, items, mapping, text
 
 COMMAND = "quartet"  # the name of the command group
 ASK_ABOUT = "Ask Quartet about this"  # the name in a message's menu

@@ -32,6 +32,7 @@ from adapters.database import Database
 from adapters.errors import AdapterError, NotAllowed, PlatformDown
 from adapters.lanes import Lanes, Passing
 from adapters.later import Later
+from adapters.payload import mapping, text
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.answers import Answers
 from adapters.slack.api import SlackApi
@@ -46,7 +47,7 @@ from adapters.slack.modals import Modals, Waiting
 from adapters.slack.naming import Naming
 from adapters.slack.oauth import oauth_flow
 from adapters.slack.office import Office
-from adapters.slack.payload import mapping, place, presser, team_of, text
+from adapters.slack.payload import place, presser, team_of
 from adapters.slack.people import People, nameless
 from adapters.slack.ports import Tokens
 from adapters.slack.presses import Presses

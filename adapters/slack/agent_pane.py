@@ -6,13 +6,14 @@ import time
 from collections import OrderedDict
 
 from adapters.contract import Turn
+from adapters.payload import mapping
 from adapters.plain import clipped
 from adapters.slack.home import draw_home
 from adapters.slack.inbound import Arrival, viewed
 from adapters.slack.inbox import Row
 from adapters.slack.manifest import PROMPTS
 from adapters.slack.office import Office
-from adapters.slack.payload import ident, mapping
+from adapters.slack.payload import ident
 from adapters.urgency import Urgency
 
 KEPT = 5_000  # people whose view is remembered

@@ -10,7 +10,8 @@ import aiohttp
 from adapters.attachments import check_size, locator, origin, refuse, retry_after_s
 from adapters.contract import Attachment
 from adapters.errors import AdapterError, AttachmentRefused, NotAllowed, PlatformDown, RateLimited
-from adapters.slack.payload import ident, mapping, text
+from adapters.payload import mapping, text
+from adapters.slack.payload import ident
 from adapters.slack.ports import Api, SlackRefused, Tokens
 from adapters.urgency import Urgency
 

@@ -14,20 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from adapters.contract import ConversationRef
-from adapters.slack.payload import (
-    Payload,
-    action,
-    bot_user_of,
-    delivered_for,
-    ident,
-    items,
-    mapping,
-    place,
-    presser,
-    stamp,
-    team_of,
-    text,
-)
+from adapters.payload import Payload, items, mapping, text
+from adapters.slack.payload import action, bot_user_of, delivered_for, ident, place, presser, stamp, team_of
 
 Kind = Literal[
     "mention",  # a message that names the bot

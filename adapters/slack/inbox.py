@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from adapters.contract import ConversationRef
 from adapters.database import Database
 from adapters.lanes import Row as AnyRow
+from adapters.payload import items, mapping
 from adapters.slack.inbound import MESSAGES, Arrival, deleted, message_key, spoken
-from adapters.slack.payload import items, mapping
 
 EARLY_S = 60.0  # a reply may come before the mention that makes its thread ours
 MOST_EARLY = 500

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.contract import CardId, ConversationRef
-from adapters.slack.payload import Payload, items, mapping
+from adapters.payload import Payload, items, mapping
 from adapters.slack.ports import BotToken
 from adapters.slack.uploads import Calls
 from adapters.urgency import Urgency

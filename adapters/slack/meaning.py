@@ -20,9 +20,10 @@ from adapters.contract import (
     Turn,
     Withdrawal,
 )
+from adapters.payload import Payload, items, mapping, text
 from adapters.plain import clean_text
 from adapters.slack.inbound import ACTIONS, Arrival, conversation_at, deleted, message_key, spoken
-from adapters.slack.payload import Payload, action, at, ident, items, mapping, place, stamp, text
+from adapters.slack.payload import action, at, ident, place, stamp
 from adapters.slack.reading import command as command_text
 from adapters.slack.reading import mentioned_away, readable
 

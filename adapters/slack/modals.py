@@ -15,13 +15,14 @@ from typing import Any
 import structlog
 
 from adapters.contract import ConversationRef, Person, Receipt, ThreadLine
+from adapters.payload import mapping, text
 from adapters.slack import meaning, roots
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.forms import FormUnreadable, ask_form, errors, read_ask, read_form, refusal
 from adapters.slack.inbound import conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
-from adapters.slack.payload import at, ident, mapping, place, stamp, text
+from adapters.slack.payload import at, ident, place, stamp
 from adapters.slack.presses import TOO_LATE, open_view, user_team
 from adapters.slack.reading import mentioned, readable
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
 
-Payload = Mapping[str, Any]
+from adapters.payload import Payload, items, mapping, text
+
 _ID = re.compile(r"[A-Z0-9]{2,40}")
 _TS = re.compile(r"\d{1,12}\.\d{1,9}")
 
@@ -88,22 +87,6 @@ def delivered_for(body: Payload) -> Payload:
     """For whom it was delivered; there may be more, Slack names one."""
     authorizations = items(body.get("authorizations"))
     return mapping(authorizations[0]) if authorizations else mapping(None)
-
-
-def mapping(value: object) -> Payload:
-    """The value where it is a JSON object, else an empty one."""
-    return cast("Payload", value) if isinstance(value, Mapping) else cast("Payload", {})
-
-
-def items(value: object) -> list[object]:
-    """The value where it is a JSON list, else an empty one."""
-    return cast("list[object]", value) if isinstance(value, list) else []
-
-
-def text(given: Payload, name: str) -> str:
-    """A text of a payload; "" where it is missing or something else."""
-    value = given.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def ident(given: Payload, name: str) -> str:

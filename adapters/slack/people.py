@@ -16,10 +16,11 @@ import structlog
 
 from adapters.contract import Person, ThreadLine
 from adapters.errors import AdapterError, NotAllowed
+from adapters.payload import items, mapping, text
 from adapters.plain import clean_text
 from adapters.slack import meaning
 from adapters.slack.inbound import Me
-from adapters.slack.payload import ident, items, mapping, stamp, text
+from adapters.slack.payload import ident, stamp
 from adapters.slack.ports import Api, SlackRefused
 from adapters.slack.reading import mentioned
 from adapters.urgency import Urgency

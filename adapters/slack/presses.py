@@ -11,13 +11,14 @@ import structlog
 
 from adapters.contract import Person, Receipt
 from adapters.errors import AdapterError
+from adapters.payload import mapping, text
 from adapters.slack import meaning, roots
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.forms import draw_form, loading, refusal
 from adapters.slack.inbound import Arrival, conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
-from adapters.slack.payload import ident, mapping, place, presser, text
+from adapters.slack.payload import ident, place, presser
 from adapters.urgency import Urgency
 
 FORM_WITHIN_S = 1.2  # after this a form that is still awaited gets its place on the screen

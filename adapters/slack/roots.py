@@ -13,10 +13,11 @@ from typing import Any
 
 from adapters.contract import ConversationRef, Person, Receipt, ThreadLine, Turn
 from adapters.errors import AdapterError, ConversationGone, MessageGone, NotAllowed
+from adapters.payload import items, mapping, text
 from adapters.slack.inbound import conversation_at
 from adapters.slack.inbox import Row
 from adapters.slack.office import Office
-from adapters.slack.payload import items, mapping, stamp, text
+from adapters.slack.payload import stamp
 from adapters.slack.ports import SlackRefused
 from adapters.slack.text import neutral
 from adapters.urgency import Urgency

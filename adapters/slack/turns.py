@@ -7,12 +7,13 @@ import time
 
 from adapters.attachments import not_started, unread
 from adapters.contract import ConversationRef, Person, Receipt, ThreadLine, Turn
+from adapters.payload import items, mapping, text
 from adapters.slack import meaning
 from adapters.slack.agent_pane import AgentPane
 from adapters.slack.inbound import Arrival, Spoken, conversation_at, deleted, spoken
 from adapters.slack.inbox import Known, Row
 from adapters.slack.office import Office
-from adapters.slack.payload import bot_user_of, ident, items, mapping, stamp, text
+from adapters.slack.payload import bot_user_of, ident, stamp
 from adapters.slack.people import nameless
 from adapters.slack.reading import command as command_words
 from adapters.slack.reading import mentioned

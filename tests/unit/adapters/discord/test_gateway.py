@@ -21,8 +21,9 @@ from adapters.discord import connection, known, meaning
 from adapters.discord.client import Client
 from adapters.discord.gateway import Gateway
 from adapters.discord.inbound import Arrival, read
-from adapters.discord.payload import CHANNEL_TYPE, CHANNELS, OWN_ROLE, PARENT, ROLES, Payload
+from adapters.discord.payload import CHANNEL_TYPE, CHANNELS, OWN_ROLE, PARENT, ROLES
 from adapters.errors import NotAllowed, PlatformDown
+from adapters.payload import Payload
 from tests.twins.discord import DiscordTwin
 
 

@@ -15,9 +15,10 @@ from adapters.discord import missed as missed_module
 from adapters.discord.inbound import Me, conversation_at
 from adapters.discord.inbox import SCHEMA, Inbox, Mark
 from adapters.discord.missed import BEGUN, PAGE, Missed
-from adapters.discord.payload import CHANNEL_TYPE, PARENT, Payload, ident
+from adapters.discord.payload import CHANNEL_TYPE, PARENT, ident
 from adapters.discord.ports import DIRECT, Upload
 from adapters.errors import ConversationGone, PlatformDown
+from adapters.payload import Payload
 from adapters.urgency import Urgency
 from tests.unit.adapters.discord.arrivals import DM, GENERAL, GUILD, ME, THREAD
 
