@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, NewType, Protocol
+from typing import Annotated, Any, Literal, NewType, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
@@ -116,6 +116,9 @@ class Turn(Value):
     earlier: tuple[ThreadLine, ...] = ()  # thread text the bot has no record of
     context: Mapping[str, str] = Field(default_factory=dict)  # tone, length, format, …
     workflow: str | None = None  # asked for by name; None: the channel's default
+    inputs: Mapping[str, Any] = Field(default_factory=dict)  # of the workflow, by name
+    priority: str = ""  # critical, high, medium or low; "": as the workflow says
+    deadline: datetime | None = None  # aware, UTC
     at: datetime  # aware, UTC
 
 
@@ -191,6 +194,7 @@ class AgentRow(Value):
     since: datetime | None = None  # start of the work in progress, so that a page can count on
     tokens: int = 0
     cost_usd: float | None = None  # None: no price known, or nothing spent
+    stands_for: int = 1  # so many steps that are alike, where there are too many for a line each
 
 
 class MarkdownPart(Value):
@@ -267,8 +271,18 @@ class FilePart(Value):
     text: str  # content; binary artifacts come later
 
 
+class ImagePart(Value):
+    """A drawing made by us. Whoever does not see it reads `alt`, which says all that it shows."""
+
+    kind: Literal["image"] = "image"
+    name: str  # of the file, without its ending: "deployment"
+    alt: str  # the same in words; its names are untrusted
+    svg: str = ""  # where `Limits.pictures` is "svg": made by us, holds no script and loads nothing
+    png: str = ""  # where it is "png": base64
+
+
 CardPart = Annotated[
-    MarkdownPart | RowsPart | PlanPart | SourcesPart | FactsPart | NotesPart | FilePart,
+    MarkdownPart | RowsPart | PlanPart | SourcesPart | FactsPart | NotesPart | FilePart | ImagePart,
     Field(discriminator="kind"),
 ]
 
@@ -276,7 +290,9 @@ CardPart = Annotated[
 class Button(Value):
     """A button on a card."""
 
-    action: Literal["approve", "edit", "changes", "reject", "stop", "pause", "resume", "retry", "settings"]
+    action: Literal[
+        "approve", "edit", "changes", "reject", "answer", "stop", "pause", "resume", "retry", "settings"
+    ]
     # Approval id; run id for stop, pause, resume, retry; ConversationRef.channel_key for settings.
     target: str
     label: str
@@ -284,7 +300,7 @@ class Button(Value):
     needs_form: bool = False  # the click is answered with a form
 
 
-CardKind = Literal["status", "approval", "answer", "error", "reply"]
+CardKind = Literal["status", "approval", "answer", "error", "reply", "picture"]
 
 
 class Card(Value):
@@ -314,7 +330,7 @@ class FormField(Value):
 
 
 class Form(Value):
-    """A form in answer to a click: Edit, Ask for changes."""
+    """A form in answer to a click: Edit, Ask for changes, Answer."""
 
     id: str  # "<action>:<target>", comes back as FormInput.form_id
     title: str
@@ -367,6 +383,8 @@ class Limits(Value):
     messages: int = 3  # more than this for one card: attach the whole text as a file
     file_bytes: int = 20_000_000  # attachments larger than this are refused
     edit_interval_s: float = 1.0  # a card is not edited more often; the newest version wins
+    # What an ImagePart is shown as. svg: it may be drawn anew whenever something changes; png: it stays.
+    pictures: Literal["svg", "png", "words"] = "png"
 
 
 # ── the two sides of the seam ────────────────────────────────────────────────────────────────

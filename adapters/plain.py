@@ -6,9 +6,10 @@ notifications read that), and tests compare what each platform shows with it.
 
 from __future__ import annotations
 
+import base64
 import re
 
-from adapters.contract import AgentRow, Card, CardPart, PlanPart, SourceLine, TaskLine
+from adapters.contract import AgentRow, Card, CardPart, ImagePart, PlanPart, SourceLine, TaskLine
 
 _HARMFUL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|[\ud800-\udfff]")
 
@@ -47,6 +48,15 @@ def row_facts(row: AgentRow) -> tuple[str, ...]:
     return tuple(facts)
 
 
+def png_bytes(part: ImagePart) -> bytes:
+    """A picture's PNG; empty where there is none, or what is there is none."""
+    try:
+        content = base64.b64decode(part.png, validate=True)
+    except ValueError:
+        return b""
+    return content if content.startswith(b"\x89PNG\r\n\x1a\n") else b""
+
+
 def seconds_text(seconds: float) -> str:
     """Seconds as people read them: `0.4 s`, `12 s`, `3 min 05 s`."""
     if seconds < 0.95:
@@ -76,6 +86,8 @@ def _part_text(part: CardPart) -> str:
             return "\n".join([f"{part.title}:", *(f"- {note}" for note in part.notes)])
         case "file":
             return f"File: {part.name} ({part.media_type})\n\n{part.text}"
+        case "image":
+            return f"Picture: {part.alt}"
 
 
 def _row_text(row: AgentRow) -> str:

@@ -48,6 +48,18 @@ def _discord() -> list[Figure]:
     return measure()
 
 
+def _graphs() -> list[Figure]:
+    from bench.graphs import measure
+
+    return measure()
+
+
+def _agents() -> list[Figure]:
+    from bench.agents import measure
+
+    return measure()
+
+
 BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "steps": (
         "engine, LangGraph and journal in turn, with both ratios",
@@ -56,13 +68,16 @@ BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "journal": ("a bare grouped-commit journal", _side_by_side("journal")),
     "engine": ("the engine beside the journal", _side_by_side("journal", "engine")),
     "langgraph": ("LangGraph with its SQLite saver", _side_by_side("langgraph")),
+    "fan": ("a fan of 500 nodes, beside LangGraph's", _side_by_side("fan", "langgraph fan")),
+    "graphs": ("start of a 60-node run; events a second through fold and log", _graphs),
     "start": ("process start to first answered health check", _start),
     "card": ("a turn posted on the web page to its first visible card", _card),
     "waiting": ("memory of 1,000 runs that wait for approval", _waiting),
+    "agents": ("choosing among 10,000 agents, and the cost of a place to work", _agents),
     "slack": ("Slack on loopback: a storm of 200 runs, acknowledgements, first reactions", _slack),
     "discord": ("Discord on loopback: a storm of 100 runs, clicks, first reactions", _discord),
 }
-ALL = ("steps", "start", "card", "waiting")
+ALL = ("steps", "start", "card", "waiting", "agents")
 
 
 def main() -> int:

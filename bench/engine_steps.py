@@ -15,16 +15,25 @@ from pathlib import Path
 from bench.load import AT_ONCE, RESULT, STEPS, Done, in_parallel
 from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
-from orchestrator.events import Json, RunId, TurnRecord, Who
+from orchestrator.events import Json, RunId, RunSettings, TurnRecord, Who
 from orchestrator.infra.local_scheduler import LocalScheduler, SystemClock
 from orchestrator.infra.sqlite_store import SqliteStore
-from orchestrator.ports import AgentInfo, StepInput, StepSink
+from orchestrator.ports import AgentInfo, Choice, Room, StepInput, StepSink
 from orchestrator.service import Service
-from orchestrator.workflow import Workflow
+from orchestrator.workflow import Retry, Workflow
+
+_ROOM = Room("", None, None)
 
 
 class AtOnce:
-    """Agents that answer at once. Implements `ports.Agents`."""
+    """Agents that answer at once. Implements `ports.Agents`.
+
+    Args:
+        note: told of each step that begins.
+    """
+
+    def __init__(self, note: Callable[[StepInput], None] | None = None) -> None:
+        self._note = note
 
     def names(self) -> Sequence[str]:
         """One agent."""
@@ -34,8 +43,22 @@ class AtOnce:
         """One agent."""
         return (AgentInfo("echo", "Echo", (), "rules", ()),)
 
+    def choose(self, requires: Sequence[str], prefers: Sequence[str] = ()) -> Choice:
+        """The one that there is."""
+        return Choice("echo", "the only one")
+
+    def room(self, agent: str, settings: RunSettings) -> Room:
+        """No limits."""
+        return _ROOM
+
+    def retry(self, agent: str) -> Retry | None:
+        """No policy of its own."""
+        return None
+
     async def run(self, step: StepInput, sink: StepSink) -> Json:
         """The same output for every step."""
+        if self._note is not None:
+            self._note(step)
         return RESULT
 
 
@@ -61,12 +84,18 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, definition: Workflow) -> AsyncGenerator[Running]:
+async def running(
+    folder: Path,
+    definition: Workflow,
+    *,
+    note: Callable[[StepInput], None] | None = None,
+    steps_at_once: int = AT_ONCE,
+) -> AsyncGenerator[Running]:
     """Store, engine, scheduler and service as the composition root puts them together."""
     store = await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
     scheduler = LocalScheduler(store, concurrency=AT_ONCE)
-    bus, agents = Bus(), AtOnce()
-    engine = Engine(store, scheduler, agents, bus, SystemClock())
+    bus, agents = Bus(), AtOnce(note)
+    engine = Engine(store, scheduler, agents, bus, SystemClock(), steps_at_once=steps_at_once)
     service = Service(store, scheduler, agents, {definition.name: definition}, bus, "rules")
     advanced: dict[RunId, asyncio.Event] = {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 STEPS = 10
 AT_ONCE = 50
+FAN = 500  # nodes side by side in a fan
 RESULT: dict[str, Any] = {"body": "x" * 100, "files": [], "task_results": []}  # a draft: what each step makes
 
 

@@ -28,7 +28,10 @@ PEERS: dict[str, tuple[str, int]] = {  # name → module, runs in a round
     "journal": ("bench.journal", 2000),
     "engine": ("bench.engine_steps", 1000),
     "langgraph": ("bench.langgraph_steps", 100),
+    "fan": ("bench.fan_out", 10),
+    "langgraph fan": ("bench.langgraph_fan_out", 3),
 }
+FANS = ("fan", "langgraph fan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,16 @@ def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
             print(f"    {name:<10} {values[-1]}", flush=True)
     figures: list[Figure] = []
     for name, values in found.items():
+        fan = name in FANS
+        what, unit = (
+            ("500 nodes side by side", "nodes/s") if fan else ("ten recorded steps, 50 at once", "runs/s")
+        )
         figures += [
-            Figure(f"{name}, ten recorded steps, 50 at once", _speed(values), "runs/s"),
-            Figure(f"{name}, CPU", statistics.median(v.cpu_ms for v in values), "ms/run"),
+            Figure(f"{name}, {what}", _speed(values), unit),
+            Figure(f"{name}, CPU", statistics.median(v.cpu_ms for v in values), f"ms/{unit[:-3]}"),
         ]
+    if found.keys() >= set(FANS):
+        figures.append(_ratio("fan / langgraph fan", found["fan"], found["langgraph fan"], 5))
     if found.keys() >= {"engine", "langgraph"}:
         figures.append(_ratio("engine / langgraph", found["engine"], found["langgraph"], 10))
     if found.keys() >= {"engine", "journal"}:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,33 +18,43 @@ import structlog
 from adapters.contract import ChatAdapter
 from bot.channel_forms import ChannelForms
 from bot.channel_settings import ChannelPolicy
-from bot.commands import Commands
+from bot.commands import Commands, MoreWord
 from bot.decisions import Decisions
-from bot.definitions import read_agents, read_workflows
+from bot.definitions import Definitions, places, read_definitions
+from bot.design import draft_check
+from bot.design_cards import DESIGN
+from bot.design_librarian import Librarian
+from bot.design_words import design_word
 from bot.file_text import file_text
 from bot.home import Homes
 from bot.inbox import Inbox
 from bot.intake import Intake
 from bot.outbox import Outbox
+from bot.own_agents import Roster
 from bot.permissions import Permissions
 from bot.platforms import Platforms
+from bot.schedules import Schedules
+from bot.schedules_words import FORM, ScheduleWords
 from config.settings import Settings
 from orchestrator.agents.registry import AgentRegistry
-from orchestrator.agents.spec import RULES, AgentSpec
+from orchestrator.agents.spec import RULES
 from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
+from orchestrator.errors import StoreFailed
 from orchestrator.events import RunId
 from orchestrator.infra.knowledge_index import KnowledgeIndex
 from orchestrator.infra.local_scheduler import LocalScheduler, SystemClock
 from orchestrator.infra.providers import Provider, Providers
 from orchestrator.infra.sqlite_store import SqliteStore
-from orchestrator.ports import Clock, Store
+from orchestrator.library import Check, Library
+from orchestrator.ports import Agents, Clock, Store
 from orchestrator.service import Service
 from orchestrator.tools.knowledge import knowledge_search
 from orchestrator.tools.page_fetch import page_fetch
 from orchestrator.tools.registry import Tools
 from orchestrator.tools.web_search import web_search
 from orchestrator.workflow import Workflow
+from orchestrator.workflow_checks import Flaw, problems
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +70,7 @@ class Core:
     bus: Bus
     clock: Clock
     agents: AgentRegistry
+    roster: Roster
     engine: Engine
     scheduler: LocalScheduler
     service: Service
@@ -67,7 +78,8 @@ class Core:
     commands: Commands
     inbound: Inbox
     outbox: Outbox
-    workflows: dict[str, Workflow]
+    workflows: Library
+    schedules: Schedules
     defaults: ChannelPolicy
     platforms: Platforms
     adapters: dict[str, ChatAdapter] = field(default_factory=dict[str, ChatAdapter])
@@ -96,19 +108,23 @@ async def open_core(
         ConfigError: an agent's or a workflow's file is wrong.
         StoreFailed: the database cannot be used.
     """
-    specs = read_agents(settings)
-    workflows = read_workflows(settings, (s.name for s in specs))
+    definitions = await asyncio.to_thread(read_definitions, settings)
     home = settings.home
     store = await SqliteStore.open(home / "quartet.db", owners_dir=home / "owners")
     knowledge = KnowledgeIndex(settings.knowledge_dir, home / "knowledge.db")
     models = _models(settings)
+    core: Core | None = None
     try:
         platforms = platforms or Platforms(())
         by_platform: dict[str, ChatAdapter] = {a.platform: a for a in (*adapters, *platforms.adapters())}
-        core = _assemble(settings, store, knowledge, models, specs, workflows, by_platform, platforms, own)
+        core = _assemble(settings, store, knowledge, models, definitions, by_platform, platforms, own)
+        await core.roster.start(definitions.own)
+        await core.workflows.load(definitions.workflows)
         async with _tasks(core, execute=execute, own=own):
             yield core
     finally:
+        if core is not None:
+            await core.roster.close()
         if models is not None:
             await models.close()
         await knowledge.close()
@@ -131,6 +147,11 @@ async def _tasks(core: Core, *, execute: bool, own: str | None) -> AsyncGenerato
         if execute:
             tasks.append(group.create_task(core.scheduler.run(advance), name="scheduler"))
             tasks.append(group.create_task(core.outbox.run(), name="outbox"))
+            tasks.append(group.create_task(_learn(core), name="agents:record"))
+            tasks.append(group.create_task(core.workflows.watch(), name="workflows"))
+            tasks.append(group.create_task(core.roster.watch(), name="agents:own"))
+            if own is None:  # a second process for one turn leaves the clock to the server
+                tasks.append(group.create_task(core.schedules.watch(), name="schedules"))
         try:
             remote = core.platforms.adapters()
             for adapter in core.adapters.values():
@@ -150,6 +171,15 @@ async def _tasks(core: Core, *, execute: bool, own: str | None) -> AsyncGenerato
                 task.cancel()
 
 
+async def _learn(core: Core) -> None:
+    """Tell the agents' registry what the log says of their work so far."""
+    try:
+        core.agents.learn(await core.store.agent_outcomes())
+    except StoreFailed as error:
+        # Who is chosen among equals depends on it, nothing else.
+        log.warning("the agents' record could not be read", action="record_unread", error=str(error))
+
+
 async def _stop(adapter: ChatAdapter) -> None:
     try:
         await adapter.stop()
@@ -163,19 +193,22 @@ def _assemble(
     store: SqliteStore,
     knowledge: KnowledgeIndex,
     models: Providers | None,
-    specs: list[AgentSpec],
-    workflows: dict[str, Workflow],
+    definitions: Definitions,
     adapters: dict[str, ChatAdapter],
     platforms: Platforms,
     own: str | None,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
     tools = _tools(settings, knowledge)
+    workflows: Library
+    flaw = draft_check(lambda: workflows, lambda: agents.infos())
     agents = AgentRegistry(
-        specs,
+        definitions.agents,
         tools=tools,
         models=models,
         default_model=settings.model_for("") or RULES,
+        provider_limits=settings.provider_limits,
+        draft_flaw=flaw,
     )
     # Agents have slots; deciding and stopping have not, so that no run waits for another's model.
     scheduler = LocalScheduler(store, clock=clock, concurrency=max(ADVANCED_AT_ONCE, settings.workers))
@@ -188,6 +221,7 @@ def _assemble(
         exchanges=settings.chat.exchanges,
         steps_at_once=settings.workers,
     )
+    workflows = Library(store, _check_with(agents))
     service = Service(store, scheduler, agents, workflows, bus, settings.engine)
     permissions = Permissions(clock)
     defaults = channel_defaults(settings)
@@ -200,22 +234,35 @@ def _assemble(
         tuple(settings.providers()),
         clock,
         tools=tools.names(),
+        library=workflows,
+        more={
+            DESIGN: design_word(lambda turn: intake.take(turn), lambda turn: commands.read_turn(turn)),
+            "schedules": MoreWord(
+                FORM, lambda command, rest: schedule_words.perform(command, rest), ScheduleWords.takes
+            ),
+        },
     )
+    schedules = Schedules(service, commands.policy, clock)
+    schedule_words = ScheduleWords(schedules, service, commands.policy, commands.read_turn)
+    for player in Librarian(service, workflows, schedules, commands.policy, flaw).players():
+        agents.register(player)
     intake = Intake(service, permissions, adapters, commands.policy, file_text)
     inbound = Inbox(
         intake,
-        Decisions(service, permissions),
+        Decisions(service, permissions, flaw),
         commands,
         ChannelForms(service, permissions, commands, defaults),
         Homes(service, commands, defaults, settings.engine),
     )
-    titles = {spec.name: spec.title for spec in specs}
+    titles = {spec.name: spec.title for spec in definitions.agents}
+    roster = Roster(settings, agents, tools, titles, places(definitions.agents))
     return Core(
         settings=settings,
         store=store,
         bus=bus,
         clock=clock,
         agents=agents,
+        roster=roster,
         engine=engine,
         scheduler=scheduler,
         service=service,
@@ -224,10 +271,26 @@ def _assemble(
         inbound=inbound,
         outbox=Outbox(store, bus, adapters, engine.workflow, titles, own, connected=platforms.connected),
         workflows=workflows,
+        schedules=schedules,
         defaults=defaults,
         platforms=platforms,
         adapters=adapters,
     )
+
+
+def _check_with(agents: Agents) -> Check:
+    """What is wrong with a workflow, given the agents that there are at that moment."""
+
+    def check(workflow: Workflow, names: frozenset[str]) -> Iterator[Flaw]:
+        infos = agents.infos()
+        return problems(
+            workflow,
+            agents=frozenset(info.name for info in infos),
+            capabilities=frozenset(one for info in infos for one in info.capabilities),
+            workflows=names,
+        )
+
+    return check
 
 
 def channel_defaults(settings: Settings) -> ChannelPolicy:

@@ -6,13 +6,14 @@ Nothing is started and nothing changed; only `--online` asks anybody outside.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from pydantic import BaseModel, SecretStr
@@ -29,7 +30,12 @@ from config.providers import BUILT_IN, ProviderSettings
 from config.settings import AGENTS, Settings
 from config.sources import KNOWN, Known
 from config.yaml_text import YamlPath
+from orchestrator.embedding import embedding_flaws
 from orchestrator.workflow import Workflow
+from orchestrator.workflow_checks import problems
+
+if TYPE_CHECKING:
+    from bot.packs import Pack
 
 ONLINE_TIMEOUT_S = 10.0
 
@@ -45,10 +51,10 @@ def check(found: Survey, *, online: bool = False) -> tuple[list[CheckRow], bool]
         The rows, and whether nothing is wrong.
     """
     rows = list(_setting_rows(found))
-    agents, agent_rows = _agents(found.settings)
+    agents, capabilities, agent_rows = _agents(found.settings)
     rows += agent_rows
     folders = found.settings.workflows_path if found.settings is not None else ()
-    rows += _workflows(folders, agents)
+    rows += _workflows(folders, agents, capabilities)
     if found.settings is not None:
         rows += _folders(found.settings)
         rows += _models(found.settings)
@@ -143,12 +149,16 @@ def mask(secret: str) -> str:
 # ── files ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _agents(settings: Settings | None) -> tuple[frozenset[str] | None, list[CheckRow]]:
-    """The agents' names, and a row for each file."""
+def _agents(
+    settings: Settings | None,
+) -> tuple[frozenset[str] | None, frozenset[str] | None, list[CheckRow]]:
+    """The agents' names, what they can do (None: not all are known), and a row for each file."""
     # Imported here: with the agents come libraries that `--help` need not wait for.
+    from bot.design_cards import BUILT_IN
     from orchestrator.agents.spec import AgentSpec
 
-    names: set[str] = set()
+    names = {card.name for card in BUILT_IN}
+    capabilities = {one for card in BUILT_IN for one in card.capabilities}
     rows: list[CheckRow] = []
     for file in agent_files():
         try:
@@ -157,6 +167,7 @@ def _agents(settings: Settings | None) -> tuple[frozenset[str] | None, list[Chec
             rows += [_wrong(problem) for problem in error.problems]
             continue
         names.add(spec.name)
+        capabilities.update(spec.capabilities)
         flaw = _model_flaw(spec.model, settings) if settings is not None and spec.model else ""
         rows.append(
             CheckRow(
@@ -164,7 +175,27 @@ def _agents(settings: Settings | None) -> tuple[frozenset[str] | None, list[Chec
             )
         )
     complete = not any(row.state == "wrong" for row in rows)
-    return (frozenset(names) if complete else None), rows
+    for pack in _packs(settings, rows):
+        names.update(spec.name for spec, _ in pack.agents)
+        capabilities.update(one for spec, _ in pack.agents for one in spec.capabilities)
+    if not complete:
+        return None, None, rows
+    return frozenset(names), frozenset(capabilities), rows
+
+
+def _packs(settings: Settings | None, rows: list[CheckRow]) -> Sequence[Pack]:
+    """The installed packs, with a row for each; one that was changed since is told."""
+    if settings is None:
+        return ()
+    from bot.definitions import installed
+
+    try:
+        packs = installed(settings)
+    except ConfigError as error:
+        rows += [_wrong(problem) for problem in error.problems]
+        return ()
+    rows += [CheckRow(f"pack {pack.name}", pack.manifest.version, "installed") for pack in packs]
+    return packs
 
 
 def _model_flaw(reference: str, settings: Settings) -> str:
@@ -179,17 +210,31 @@ def _model_flaw(reference: str, settings: Settings) -> str:
     return ""
 
 
-def _flaws(agents: frozenset[str] | None, workflow: Workflow) -> Iterator[tuple[YamlPath, str]]:
-    for flaw in workflow.problems(agents):
+def _flaws(
+    agents: frozenset[str] | None,
+    capabilities: frozenset[str] | None,
+    every: Mapping[str, Workflow],
+    workflow: Workflow,
+) -> Iterator[tuple[YamlPath, str]]:
+    names = frozenset({*every, workflow.name})
+    found = list(problems(workflow, agents=agents, capabilities=capabilities, workflows=names))
+    for flaw in found or embedding_flaws(workflow, {**every, workflow.name: workflow}):
         yield flaw.path, flaw.message
 
 
-def _workflows(folders: Iterable[Path], agents: frozenset[str] | None) -> Iterator[CheckRow]:
+def _workflows(
+    folders: Iterable[Path], agents: frozenset[str] | None, capabilities: frozenset[str] | None
+) -> Iterator[CheckRow]:
     files: dict[str, str] = {}
+    every: dict[str, Workflow] = {}
+    for file in workflow_files(folders):
+        with contextlib.suppress(ConfigError):  # told below, beside the others
+            workflow = read_model(file, Workflow)
+            every[workflow.name] = workflow
     for file in workflow_files(folders):
         name = short_path(file)
         try:
-            workflow = read_model(file, Workflow, extra_check=partial(_flaws, agents))
+            workflow = read_model(file, Workflow, extra_check=partial(_flaws, agents, capabilities, every))
         except ConfigError as error:
             yield from (_wrong(problem) for problem in error.problems)
             continue

@@ -28,6 +28,7 @@ COMMANDS = {
     "check": ("bot.check", "check_command", "Show every setting, where it came from and what is wrong."),
     "runs": ("bot.cli_runs", "runs", "List, show, stop, pause and resume runs."),
     "workflows": ("bot.cli_workflows", "workflows", "List, show and check workflow definitions."),
+    "schedules": ("bot.cli_schedules", "schedules", "What starts by the clock: list, add, pause, run."),
     "manifest": (
         "bot.cli_manifest",
         "manifest",

@@ -1,106 +1,71 @@
-"""`quartet agents`: who there is, and how they did in the newest runs."""
+"""`quartet agents`: who there is, what they can do, how busy they are and how they did so far."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import click
 
-from bot.app import Core, open_core
+from bot.agent_words import as_json, facts, table
+from bot.app import open_core
 from bot.cli import common, given
-from bot.cli_core import all_runs
 from bot.cli_settings import settings_of
 from bot.logs import configure_logging
-from orchestrator.events import ENDED
-
-LOOKED_AT = 100  # newest runs that the figures are taken from
-
-
-@dataclass(slots=True)
-class Record:
-    """How an agent did."""
-
-    working: int = 0  # steps under way
-    done: int = 0
-    failed: int = 0
-    seconds: float = 0.0  # of the steps that were done
-
-    @property
-    def success(self) -> float | None:
-        """Share of the ended steps that ended well, 0 to 1."""
-        ended = self.done + self.failed
-        return self.done / ended if ended else None
-
-    @property
-    def mean_s(self) -> float | None:
-        """Mean seconds of a step that ended well."""
-        return self.seconds / self.done if self.done else None
+from config.errors import suggest
+from orchestrator.ports import AgentInfo
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("name", required=False)
+@click.option("--json", "print_json", is_flag=True, help="Print JSON.")
 @common
 @click.pass_context
-def agents(context: click.Context, as_json: bool) -> None:
-    r"""List the agents: capabilities, model, load, success rate and mean time (of the newest 100 runs).
+def agents(context: click.Context, name: str | None, print_json: bool) -> None:
+    r"""List the agents: capabilities, model, status, load, success rate and mean time; or show one of them.
+
+    Success and mean time are learnt from the newest 2,000 steps; later ones weigh more.
 
     \b
     Examples:
       quartet agents
+      quartet agents builder
       quartet agents --json
     """
     settings = settings_of(context)
     configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
 
-    async def look() -> list[dict[str, Any]]:
+    async def look() -> list[AgentInfo]:
         async with open_core(settings, execute=False) as core:
-            records = await _records(core)
-            return [
-                {
-                    "name": info.name,
-                    "title": info.title,
-                    "capabilities": list(info.capabilities),
-                    "model": info.model,
-                    "tools": list(info.tools),
-                    "working": records[info.name].working,
-                    "success_rate": records[info.name].success,
-                    "mean_seconds": records[info.name].mean_s,
-                }
-                for info in core.agents.infos()
-            ]
+            core.agents.learn(await core.store.agent_outcomes())
+            return at_work(core.agents.infos(), await core.store.agents_at_work())
 
-    rows = asyncio.run(look())
-    if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    for row in rows:
-        success = "–" if row["success_rate"] is None else f"{row['success_rate']:.0%}"
-        mean = "–" if row["mean_seconds"] is None else f"{row['mean_seconds']:.1f} s"
-        click.echo(f"{row['name']}: {', '.join(row['capabilities']) or 'no capabilities named'}")
-        model = "engine: rules" if row["model"] == "rules" else row["model"]
-        click.echo(f"  {model} · working on {row['working']} · success {success} · mean {mean}")
+    infos = asyncio.run(look())
+    if name is not None:
+        infos = [_named(name, infos)]
+    if print_json:
+        click.echo(json.dumps([as_json(info) for info in infos], indent=2, ensure_ascii=False))
+    elif name is not None:
+        for label, value in facts(infos[0]):
+            click.echo(f"{label + ':':<14}{value}")
+    else:
+        click.echo("\n".join(table(infos)))
 
 
-async def _records(core: Core) -> defaultdict[str, Record]:
-    """By agent, from the logs of the newest runs."""
-    records: defaultdict[str, Record] = defaultdict(Record)
-    async for row in all_runs(core, limit=LOOKED_AT):
-        state = await core.service.state(row.id)
-        workflow = await core.engine.workflow(state.created.workflow_digest)
-        for step in state.steps:
-            agent = getattr(workflow.nodes.get(step.node), "agent", None)
-            if agent is None:
-                continue
-            record = records[agent]
-            if step.status == "done" and step.ended_at is not None:
-                record.done += 1
-                record.seconds += (step.ended_at - step.started_at).total_seconds()
-            elif step.status == "failed":
-                record.failed += 1
-            elif step.status == "working" and row.status not in ENDED:
-                record.working += 1
-    return records
+def at_work(infos: Sequence[AgentInfo], working: Mapping[str, int]) -> list[AgentInfo]:
+    """What agents do in other processes, of which this one knows from the log alone."""
+    found: list[AgentInfo] = []
+    for info in infos:
+        load = max(info.load, working.get(info.name, 0))
+        status = "busy" if load and info.status == "idle" else info.status
+        found.append(replace(info, load=load, status=status))
+    return found
+
+
+def _named(name: str, infos: Sequence[AgentInfo]) -> AgentInfo:
+    for info in infos:
+        if info.name == name.lower():
+            return info
+    raise click.UsageError(f"there is no agent {name[:40]!r}; {suggest(name, {i.name for i in infos})}")

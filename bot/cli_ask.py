@@ -9,12 +9,14 @@ import select
 import stat
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from bot.cli import common, given
 
+PRIORITIES = ("critical", "high", "medium", "low")
 MAX_INPUT = 1_000_000  # bytes of text that are read; what is longer is a file
 STDIN_WITHIN_S = 3.0  # a pipe that nobody writes to must not hold a turn that has its text
 
@@ -22,6 +24,13 @@ STDIN_WITHIN_S = 3.0  # a pipe that nobody writes to must not hold a turn that h
 @click.command()
 @click.argument("text", required=False)
 @click.option("--workflow", metavar="NAME", help="Which workflow; see `quartet workflows`.")
+@click.option(
+    "--input", "inputs", metavar="K=V", multiple=True, help="An input of the workflow; may be repeated."
+)
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Before which other runs its steps start.")
+@click.option(
+    "--deadline", metavar="TIME", help="When it ends as expired: 2h, 17:00, tomorrow 9:30, ISO 8601."
+)
 @click.option(
     "--context", "pairs", metavar="K=V", multiple=True, help="tone=…, length=…, format=…; may be repeated."
 )
@@ -39,6 +48,9 @@ def ask(
     context: click.Context,
     text: str | None,
     workflow: str | None,
+    inputs: tuple[str, ...],
+    priority: str | None,
+    deadline: str | None,
     pairs: tuple[str, ...],
     yes: bool,
     no_input: bool,
@@ -61,6 +73,7 @@ def ask(
       git diff | quartet ask --yes "Review this change"
       echo "What is a run?" | quartet ask --yes --context length=short -
       quartet ask --conversation bridge "And what does it cost?"
+      quartet ask --workflow bugfix --input severity=high --deadline 2h "The page stays white"
       quartet ask --json --yes "What is a run?" | jq .message.content
     """
     if yes and no_input:
@@ -70,7 +83,13 @@ def ask(
             "use 1 to 64 letters, digits, '-', '_', '.'", context, param_hint="--conversation"
         )
     facts = _context(pairs)
+    given_inputs = input_pairs(inputs)
+    if given_inputs and workflow is None:
+        raise click.UsageError("--input is for a workflow; name it with --workflow", context)
+    due = _deadline(deadline)
     words = _words(text)
+    if not words.strip() and workflow is not None and inputs:
+        words = " ".join((workflow, *inputs))
     if not words.strip() and not files:
         raise click.UsageError('there is nothing to ask; give TEXT, or pipe it in: quartet ask "…"', context)
 
@@ -95,7 +114,9 @@ def ask(
 
         settings = settings_of(context)
         configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
-        asked = Asked(words, attached, workflow, facts, conversation, policy, as_json)
+        asked = Asked(
+            words, attached, workflow, facts, conversation, policy, as_json, given_inputs, priority or "", due
+        )
         code = asyncio.run(take_turn(settings, asked))
     sys.exit(code)
 
@@ -133,6 +154,33 @@ def _context(pairs: tuple[str, ...]) -> dict[str, str]:
             usual = ", ".join(CHOICES[key])
             click.echo(f"Note: {key} is usually one of {usual}; {value!r} is handed on as it is.", err=True)
     return facts
+
+
+def input_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """What was given with --input, by name. Raises BadParameter: one is not K=V."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,59}", key):
+            short = pair if len(pair) <= 40 else f"{pair[:39]}…"
+            raise click.BadParameter(
+                f"{short!r} is not K=V; write e.g. environment=staging", param_hint="--input"
+            )
+        if key in found:
+            raise click.BadParameter(f"{key} is given twice; give it once", param_hint="--input")
+        found[key] = value
+    return found
+
+
+def _deadline(text: str | None) -> datetime | None:
+    from bot.run_words import WordsError, parse_deadline
+
+    if text is None:
+        return None
+    try:
+        return parse_deadline(text, datetime.now().astimezone())
+    except WordsError as error:
+        raise click.BadParameter(str(error), param_hint="--deadline") from None
 
 
 def _words(text: str | None) -> str:

@@ -1,16 +1,35 @@
-"""What `runs` and `agents` share: a look at the database without executing anything."""
+"""What `runs`, `agents` and `workflows` share: a look at the database without executing anything."""
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import click
 
-from bot.app import Core
+from bot.app import Core, open_core
+from bot.cli import given
+from bot.cli_settings import settings_of
+from bot.logs import configure_logging
 from orchestrator.events import RunId, Who
 from orchestrator.ports import RunRow
+
+T = TypeVar("T")
+
+
+def with_core(context: click.Context, work: Callable[[Core], Awaitable[T]]) -> T:
+    """Open the database without executing anything, and do the work."""
+    settings = settings_of(context)
+    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
+
+    async def run() -> T:
+        async with open_core(settings, execute=False) as core:
+            return await work(core)
+
+    return asyncio.run(run())
 
 
 async def all_runs(core: Core, *, limit: int) -> AsyncIterator[RunRow]:
@@ -27,24 +46,24 @@ async def all_runs(core: Core, *, limit: int) -> AsyncIterator[RunRow]:
             return
 
 
-async def find_run(core: Core, given: str) -> RunRow:
+async def find_run(core: Core, begun: str) -> RunRow:
     """A run by its id or the beginning of it.
 
     Raises:
         ClickException: none or several runs begin so.
     """
-    row = await core.store.run(RunId(given))
+    row = await core.store.run(RunId(begun))
     if row is not None:
         return row
     found = (
-        [row async for row in all_runs(core, limit=1_000_000) if row.id.startswith(given)] if given else []
+        [row async for row in all_runs(core, limit=1_000_000) if row.id.startswith(begun)] if begun else []
     )
     if len(found) == 1:
         return found[0]
     if not found:
-        raise click.ClickException(f"there is no run {given!r}; `quartet runs` lists them")
+        raise click.ClickException(f"there is no run {begun!r}; `quartet runs` lists them")
     some = ", ".join(row.id for row in found[:5]) + (", …" if len(found) > 5 else "")
-    raise click.ClickException(f"{len(found)} runs begin with {given!r}: {some}; give more of the id")
+    raise click.ClickException(f"{len(found)} runs begin with {begun!r}: {some}; give more of the id")
 
 
 def me() -> Who:

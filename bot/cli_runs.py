@@ -1,9 +1,10 @@
-"""`quartet runs`: look at runs, stop, pause and resume them, with or without a running server."""
+"""`quartet runs`: look at runs, stop, pause, resume and fork them, with or without a running server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, get_args
@@ -11,14 +12,16 @@ from typing import Any, get_args
 import click
 
 from adapters.terminal.clean import clean
-from bot.app import Core, open_core
-from bot.cli import common, given
-from bot.cli_core import all_runs, find_run, me
-from bot.cli_settings import local_time, settings_of
+from bot.app import Core
+from bot.cli import common
+from bot.cli_ask import input_pairs
+from bot.cli_core import all_runs, find_run, me, with_core
+from bot.cli_settings import local_time
 from bot.cli_timeline import describe, usage_text
-from bot.logs import configure_logging
 from orchestrator.events import ENDED, RunStatus
+from orchestrator.inputs import from_words
 from orchestrator.ports import RunRow
+from orchestrator.workflow import Workflow
 
 STATUSES: tuple[str, ...] = get_args(RunStatus)
 EFFECT_WITHIN_S = 2.0  # a running server obeys within this time
@@ -28,7 +31,7 @@ EFFECT_WITHIN_S = 2.0  # a running server obeys within this time
 @common
 @click.pass_context
 def runs(context: click.Context) -> None:
-    r"""List, show, stop, pause and resume runs. An id may be shortened as long as it is unambiguous.
+    r"""List, show, stop, pause, resume and fork runs. An id may be shortened as long as it is unambiguous.
 
     \b
     Examples:
@@ -36,6 +39,7 @@ def runs(context: click.Context) -> None:
       quartet runs list --status waiting
       quartet runs show r7k2             its timeline
       quartet runs stop r7k2
+      quartet runs fork r7k2 --from builder
     """
     if context.invoked_subcommand is None:
         context.invoke(list_runs)
@@ -67,7 +71,7 @@ def list_runs(context: click.Context, status: RunStatus | None, limit: int, as_j
                 break
         return found
 
-    rows = _with_core(context, look)
+    rows = with_core(context, look)
     if as_json:
         click.echo(json.dumps([_as_json(row) for row in rows], indent=2, ensure_ascii=False))
     elif not rows:
@@ -96,7 +100,7 @@ def show_run(context: click.Context, run_id: str, as_json: bool) -> None:
         row = await find_run(core, run_id)
         return row, list(await core.store.events(row.id))
 
-    row, events = _with_core(context, look)
+    row, events = with_core(context, look)
     if as_json:
         log = [{"seq": e.seq, "at": e.at.isoformat(), **e.body.model_dump(mode="json")} for e in events]
         click.echo(json.dumps({**_as_json(row), "events": log}, indent=2, ensure_ascii=False))
@@ -152,6 +156,42 @@ def resume_run(context: click.Context, run_id: str) -> None:
     _control(context, run_id, "go on", lambda c, i: c.service.resume(i, who=me()), {"running", "waiting"})
 
 
+@runs.command("fork")
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--from", "step", metavar="STEP", required=True, help="The step to begin anew; `show` lists them."
+)
+@click.option(
+    "--input", "inputs", metavar="K=V", multiple=True, help="An input that changes; may be repeated."
+)
+@common
+@click.pass_context
+def fork_run(context: click.Context, run_id: str, step: str, inputs: tuple[str, ...]) -> None:
+    r"""Run again from a step on, with what was done before it, and with other inputs where given.
+
+    The new run keeps the workflow's version of the old one, and is worked on by `quartet up`.
+
+    \b
+    Examples:
+      quartet runs fork r7k2 --from builder
+      quartet runs fork r7k2 --from deploy --input environment=staging
+    """
+    pairs = input_pairs(inputs)
+
+    async def work(core: Core) -> str:
+        row = await find_run(core, run_id)
+        state = await core.service.state(row.id)
+        definition = await core.store.definition(state.created.workflow_digest)
+        changed = from_words(Workflow.model_validate(definition), pairs)
+        key = f"terminal-fork-{uuid.uuid4().hex}"
+        return (await core.service.fork(row.id, step, key=key, who=me(), inputs=changed)).run_id
+
+    forked = with_core(context, work)
+    click.echo(
+        f"Run {forked} goes on from {step}; see `quartet runs show {forked}`. If nothing works: quartet up"
+    )
+
+
 def _control(
     context: click.Context,
     run_id: str,
@@ -173,24 +213,12 @@ def _control(
                     status = found.status if found is not None else status
         return row.id, status
 
-    run, status = _with_core(context, work)
+    run, status = with_core(context, work)
     if status in wanted:
         click.echo(f"Run {run} is {status}.")
     else:
         click.echo(f"Run {run} was asked to {word}; it obeys when the process that works on it takes note "
                    f"(now: {status}). If none is running: quartet up")  # fmt: skip
-
-
-def _with_core(context: click.Context, work: Callable[[Core], Awaitable[Any]]) -> Any:
-    """Open the database without executing anything, and do the work."""
-    settings = settings_of(context)
-    configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
-
-    async def run() -> Any:
-        async with open_core(settings, execute=False) as core:
-            return await work(core)
-
-    return asyncio.run(run())
 
 
 def _as_json(row: RunRow) -> dict[str, Any]:

@@ -30,6 +30,21 @@ def describe(body: Body) -> str:
             return f"{_step(body.node, body.visit, body.attempt)} failed: {body.problem.message}{again}"
         case "branch_taken":
             return f"{body.node} → {body.to or 'end'}" + (f" because {body.why}" if body.why else "")
+        case "edges_taken":
+            ways = ", ".join(body.to) or "end"
+            return f"{body.node} → {ways}" + (" (skipped: it failed)" if body.dead else "")
+        case "branch_dropped":
+            return f"{body.node} went on without {', '.join(body.after)}"
+        case "step_skipped":
+            return f"{_step(body.node, body.visit, 1)} skipped: {body.why}"
+        case "group_started":
+            count = f" over {len(body.items)} items" if body.kind != "workflow" else ""
+            return f"{_step(body.node, body.visit, body.attempt)} started as {_GROUPS[body.kind]}{count}"
+        case "agent_assigned":
+            who = f"{body.member} ({body.agent})" if body.member else body.agent
+            return f"  {body.node}: {who} works" + (f", {body.why}" if body.why else "")
+        case "checkpoint_saved":
+            return f"  {body.node}: saved where it stands"
         case "model_answered":
             return f"  {body.node}: {body.provider}:{body.model} answered, {usage_text(body.usage)}"
         case "tool_returned":
@@ -60,6 +75,9 @@ def describe(body: Body) -> str:
             return f"{body.who.name} says that the answer is {'good' if body.good else 'not good'}{said}"
         case _:  # pyright: ignore[reportUnnecessaryComparison]
             assert_never(body)
+
+
+_GROUPS = {"map": "a map", "workflow": "a workflow", "undo": "the undoing"}
 
 
 def usage_text(usage: Usage) -> str:

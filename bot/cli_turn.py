@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -25,8 +25,9 @@ from bot.cli import INTERRUPTED
 from bot.cli_core import me
 from bot.decisions import who
 from config.settings import Settings
+from orchestrator import inputs
 from orchestrator.errors import NotFound, Refused
-from orchestrator.events import ENDED, RunId
+from orchestrator.events import ENDED, Json, RunId
 
 STOP_WITHIN_S = 2.0  # after Ctrl-C
 SHOW_WITHIN_S = 5.0  # the last cards, after the end of the run
@@ -44,6 +45,9 @@ class Asked:
     conversation: str | None  # None: a new one
     approvals: Literal["prompt", "yes", "no"]
     as_json: bool
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])  # of the workflow, as typed
+    priority: str = ""
+    deadline: datetime | None = None  # aware, UTC
 
 
 async def take_turn(settings: Settings, asked: Asked) -> int:
@@ -53,7 +57,7 @@ async def take_turn(settings: Settings, asked: Asked) -> int:
         The exit code.
 
     Raises:
-        UsageError: there is no such workflow.
+        UsageError: there is no such workflow, or its inputs are not what it takes.
     """
     conversation = ConversationRef(
         platform="terminal",
@@ -68,11 +72,7 @@ async def take_turn(settings: Settings, asked: Asked) -> int:
     adapter = TerminalAdapter(conversation, person, screen=screen, asker=asker, show_answer=not asked.as_json)
     key = f"terminal-{uuid.uuid4().hex}"
     async with open_core(settings, adapters=[adapter], own=key) as core:
-        if asked.workflow is not None:
-            try:
-                core.service.workflow(asked.workflow)
-            except NotFound as error:
-                raise click.UsageError(str(error)) from None
+        given = _inputs(core, asked) if asked.workflow is not None else {}
         typed = Typed(
             key=key,
             text=asked.text,
@@ -80,12 +80,36 @@ async def take_turn(settings: Settings, asked: Asked) -> int:
             files=asked.files,
             workflow=asked.workflow,
             context=asked.context,
+            inputs=given,
+            priority=asked.priority,
+            deadline=asked.deadline,
         )
         async with _interruption() as interrupted:
             receipt = await adapter.say(typed)
             if not receipt.run_id:
                 return 0 if receipt.accepted else 2
             return await _see_through(core, adapter, asker, RunId(receipt.run_id), interrupted, asked)
+
+
+def _inputs(core: Core, asked: Asked) -> Json:
+    """What the workflow is given, made what it says of it.
+
+    Raises:
+        UsageError: there is no such workflow, or something is missing or wrong; shows an example.
+    """
+    try:
+        workflow = core.service.workflow(str(asked.workflow))
+    except NotFound as error:
+        raise click.UsageError(str(error)) from None
+    given = inputs.from_words(workflow, asked.inputs)
+    if inputs.TEXT in workflow.inputs.get("required", ()) and asked.text.strip():
+        given.setdefault(inputs.TEXT, asked.text)
+    try:
+        inputs.checked(workflow, given)
+    except inputs.InputsRefused as error:
+        known = "\n".join(f"  --input {name}=…  {what}" for name, what in inputs.described(workflow))
+        raise click.UsageError(f"{error}\nInputs of {workflow.name}:\n{known}") from None
+    return given
 
 
 async def _see_through(
@@ -146,7 +170,7 @@ async def _stop(core: Core, run_id: RunId, person: Person, ended: asyncio.Task[N
 
 def _asker(asked: Asked, screen: Screen) -> Asker:
     if asked.approvals == "yes":
-        return Always("approve")
+        return Always("approve", screen.say)
     if asked.approvals == "no":
         return Always("reject")
     if sys.stdin.isatty() and sys.stderr.isatty():

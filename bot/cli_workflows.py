@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from bot.app import Core
 from bot.cli import common
+from bot.cli_core import with_core
+from bot.cli_packs import install_pack, list_packs, make_pack, remove_pack
 from bot.cli_settings import settings_of
-from bot.definitions import read_agents, read_workflows
+from bot.cli_versions import go_back, list_versions, remove_workflow, show_difference
+from bot.cli_workflow_schema import schema_command
+from bot.definitions import read_definitions
 from config.documents import read_model
 from config.errors import suggest
+from orchestrator.pictures import graph_of, png, svg
 from orchestrator.workflow import Workflow
+from orchestrator.workflow_checks import problems
 
 
 @click.group(invoke_without_command=True)
@@ -55,25 +63,36 @@ def list_workflows(context: click.Context, as_json: bool) -> None:
 @workflows.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print the definition as JSON.")
+@click.option("--png", "png_file", type=click.Path(path_type=Path), help="Write its picture to this file.")
+@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="The same, as SVG.")
 @common
 @click.pass_context
-def show_workflow(context: click.Context, name: str, as_json: bool) -> None:
-    r"""Show one workflow: its nodes and the ways between them.
+def show_workflow(
+    context: click.Context, name: str, as_json: bool, png_file: Path | None, svg_file: Path | None
+) -> None:
+    r"""Show one workflow: its nodes and the ways between them, or its picture.
 
     \b
     Examples:
       quartet workflows show quartet
       quartet workflows show quartet --json
+      quartet workflows show quartet --png quartet.png
     """
     found = _all(context)
     if name not in found:
         raise click.ClickException(f"there is no workflow {name!r}; {suggest(name, found)}")
     workflow = found[name]
+    if png_file is not None:
+        _write(png_file, png(graph_of(workflow)))
+    if svg_file is not None:
+        _write(svg_file, svg(graph_of(workflow)).encode())
     if as_json:
         click.echo(workflow.model_dump_json(indent=2, by_alias=True))
         return
+    if png_file is not None or svg_file is not None:
+        return
     click.echo(f"{workflow.name}, version {workflow.version}: {' '.join(workflow.description.split())}")
-    click.echo(f"Begins at {workflow.first}.")
+    click.echo(f"Begins at {', '.join(workflow.entries)}.")
     for node_name, node in workflow.nodes.items():
         who = getattr(node, "agent", None) or getattr(node, "of", None)
         click.echo(f"  {node_name}: {node.kind}" + (f" ({who})" if who else ""))
@@ -82,6 +101,15 @@ def show_workflow(context: click.Context, name: str, as_json: bool) -> None:
             bits += [f"when {edge.when}"] if edge.when else []
             bits += [f"at most {edge.max_visits} times"] if edge.max_visits else []
             click.echo(f"    → {edge.target}" + (f" ({', '.join(bits)})" if bits else ""))
+
+
+def _write(file: Path, picture: bytes) -> None:
+    try:
+        file.write_bytes(picture)
+    except OSError as error:
+        reason = (error.strerror or "it cannot be written").lower()
+        raise click.ClickException(f"{file}: {reason}; name a file in a folder that is there") from None
+    click.echo(f"{file}: {len(picture):,} bytes.", err=True)
 
 
 @workflows.command("check")
@@ -96,13 +124,38 @@ def check_workflow(context: click.Context, file: Path) -> None:
       quartet workflows check mine.yaml
       quartet workflows check config/workflows/quartet.yaml
     """
-    agents = frozenset(spec.name for spec in read_agents(settings_of(context)))
-    workflow = read_model(
-        file, Workflow, extra_check=lambda w: ((flaw.path, flaw.message) for flaw in w.problems(agents))
-    )
+    known = read_definitions(settings_of(context))
+    agents = frozenset(spec.name for spec in known.agents)
+    capabilities = frozenset(one for spec in known.agents for one in spec.capabilities)
+    every = {each.workflow.name: each.workflow for each in known.workflows}
+
+    def flaws(workflow: Workflow) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        names = frozenset({*every, workflow.name})
+        for flaw in problems(workflow, agents=agents, capabilities=capabilities, workflows=names):
+            yield flaw.path, flaw.message
+
+    workflow = read_model(file, Workflow, extra_check=flaws)
     click.echo(f"{file}: workflow {workflow.name!r} is well formed ({len(workflow.nodes)} nodes).")
 
 
 def _all(context: click.Context) -> dict[str, Workflow]:
-    settings = settings_of(context)
-    return read_workflows(settings, (spec.name for spec in read_agents(settings)))
+    """Those that a run can begin with: of files, of packs, and saved ones, in the version that holds."""
+
+    async def listed(core: Core) -> dict[str, Workflow]:
+        return {name: core.workflows[name] for name in sorted(core.workflows)}
+
+    return with_core(context, listed)
+
+
+for _command in (
+    list_versions,
+    show_difference,
+    go_back,
+    remove_workflow,
+    install_pack,
+    list_packs,
+    make_pack,
+    remove_pack,
+    schema_command,
+):
+    workflows.add_command(_command)

@@ -2,7 +2,8 @@
 
 After `/quartet` every text is a command, known or not. After a mention most text is a turn, so a
 word counts there only alone, or with arguments of exactly the form it takes: "stop" and
-"settings busy=steer" are commands; "stop the world" and "help me write a mail" are turns.
+"settings busy=steer" are commands; "stop the world" and "help me write a mail" are turns. Words with
+a colon ("team: …") are commands whatever follows.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from orchestrator.events import RunStatus
 
 WORDS: Final = {
     "ask": "ask TEXT: start a turn",
-    "run": "run WORKFLOW TEXT: start a turn with a workflow",
+    "run": "run WORKFLOW [KEY=VALUE …] [priority=…] [deadline=…] [TEXT]: start a workflow",
+    "team": "team TEXT (after a mention: `team: TEXT`): let a team assemble itself for a task",
     "status": "status [RUN]: what works or waits in this conversation",
     "stop": "stop [RUN]: end a run now",
     "pause": "pause [RUN]: start no new steps",
     "resume": "resume [RUN]: go on",
+    "fork": "fork RUN STEP [KEY=VALUE …]: run again from a step on, with other inputs where given",
     "runs": "runs [STATUS]: the latest runs of this channel",
-    "workflows": "workflows: what can be run",
+    "workflows": (
+        "workflows [NAME], workflows versions NAME, workflows diff NAME A B, workflows rollback NAME N, "
+        "workflows remove NAME: what can be run"
+    ),
     "agents": "agents [AGENT]: who works on a run",
     "usage": "usage: tokens and cost of this month by model",
     "settings": "settings, settings KEY=VALUE, settings KEY= (back to the default): of this channel",
@@ -37,7 +43,20 @@ _OF_PLATFORMS: Final[Mapping[Platform, Mapping[str, str]]] = {
 }
 STATUSES: Final[tuple[RunStatus, ...]] = get_args(RunStatus)
 RUN_ID: Final = re.compile(r"r[a-z2-9]{12}")
+STEP: Final = re.compile(
+    r"[a-z][a-z0-9_]{0,39}(?:\[\d{1,4}\])?(?:/[a-z][a-z0-9_]{0,39}(?:\[\d{1,4}\])?){0,7}"
+)
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NUMBER: Final = re.compile(r"[0-9]{1,9}")
+# Verbs after `workflows`, and what follows each.
+OF_WORKFLOWS: Final[Mapping[str, tuple[re.Pattern[str], ...]]] = {
+    "versions": (NAME,),
+    "diff": (NAME, NUMBER, NUMBER),
+    "rollback": (NAME, NUMBER),
+    "remove": (NAME,),
+}
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z0-9_]+)?\s*=.*", re.DOTALL)
+_WITH_COLON: Final = re.compile(r"\s*(team|design):\s*(.*)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +65,67 @@ class Words:
 
     word: str  # lower case; "" if there was nothing
     rest: str  # what came after it, as typed
+    colon: bool = False  # the word ended with a colon: what follows is its text, whatever it is
 
 
 def read(text: str) -> Words:
     """The first word and the rest; closing punctuation of a lone word is not part of it."""
+    marked = _WITH_COLON.fullmatch(text)
+    if marked is not None:
+        return Words(marked[1].lower(), marked[2].strip(), colon=True)
     first, *others = text.split(maxsplit=1) or [""]
     rest = others[0].strip() if others else ""
     word = first.lower()
     return Words(word if rest else word.rstrip(".!?") or word, rest)
 
 
-def is_command(text: str, workflows: Collection[str] = (), agents: Collection[str] = ()) -> bool:
+def is_command(
+    text: str, workflows: Collection[str] = (), agents: Collection[str] = (), more: Collection[str] = ()
+) -> bool:
     """Whether text after a mention is one of our words and not a turn.
 
     Args:
         text: without the mention.
         workflows: names there are; `run NAME …` is a command only with one of them.
         agents: names there are; likewise `agents NAME`.
+        more: further words that are known; they count alone and with a colon.
     """
     words = read(text)
-    if words.word not in WORDS:
+    if words.word not in WORDS and words.word not in more:
         return False
     rest = words.rest
-    if not rest:
+    if not rest or words.colon:
         return True
     match words.word:
         case "run":
             return rest.split(maxsplit=1)[0].lower() in workflows
         case "status" | "stop" | "pause" | "resume":
             return RUN_ID.fullmatch(rest) is not None
+        case "fork":
+            run, *step = rest.split()
+            return RUN_ID.fullmatch(run) is not None and bool(step) and STEP.fullmatch(step[0]) is not None
         case "runs":
             return rest.lower() in STATUSES
+        case "workflows":
+            verb = of_workflows(rest)
+            return rest.lower() in workflows or (verb is not None and (len(verb) > 2 or verb[1] in workflows))
         case "agents":
             return rest.lower() in agents
         case "help":
-            return rest.lower() in WORDS or any(rest.lower() in words for words in _OF_PLATFORMS.values())
+            ours = (WORDS, more, *_OF_PLATFORMS.values())
+            return any(rest.lower() in known for known in ours)
         case "settings":
             return "\n" not in rest and _ASSIGNMENT.fullmatch(rest) is not None
-        case _:  # "ask my boss for a raise" means all of its words
+        case _:  # "ask my boss for a raise" and "team spirit is …" mean all of their words
             return False
+
+
+def of_workflows(rest: str) -> list[str] | None:
+    """A verb of `workflows` and what it needs, as ["rollback", "quartet", "2"]; None: not of that form."""
+    verb, *given = rest.lower().split() or [""]
+    wanted = OF_WORKFLOWS.get(verb, ())
+    fits = len(given) == len(wanted) and all(p.fullmatch(g) for p, g in zip(wanted, given, strict=True))
+    return [verb, *given] if wanted and fits else None
 
 
 def known(platform: Platform) -> Mapping[str, str]:
@@ -100,7 +141,7 @@ def status(text: str) -> RunStatus | None:
     return None
 
 
-def nearest(word: str) -> str:
+def nearest(word: str, more: Collection[str] = ()) -> str:
     """The known word that is most like this one; "" if none is."""
-    near = difflib.get_close_matches(word, WORDS, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, [*WORDS, *more], n=1, cutoff=0.5)
     return near[0] if near else ""

@@ -1,17 +1,17 @@
 """Perform `/quartet …`: short answers about runs, and the few things that words can change.
 
-Reading the words is `command_words`; who may do what is `permissions`; turns go to the intake.
+Reading the words is `command_words`; who may do what is `permissions`; turns go to the intake; what is
+about workflows, `workflow_commands` does.
 Every answer is a `Receipt`: plain text, or a card of kind "reply" for lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.contract import (
-    Card,
-    CardId,
     CardPart,
     Choice,
     ChoiceKind,
@@ -23,22 +23,36 @@ from adapters.contract import (
     Receipt,
     Turn,
 )
-from bot import channel_settings, choices, command_words
+from bot import agent_words, channel_settings, choices, command_words
 from bot.channel_settings import ChannelPolicy, SettingError
+from bot.command_answers import card, listed, no, sentence, short, title, yes
 from bot.command_words import WORDS, Words
 from bot.permissions import Permissions
+from bot.run_words import WordsError
+from bot.workflow_commands import AGAIN, WorkflowCommands
 from orchestrator.errors import NotFound, OrchestratorError, StoreFailed
 from orchestrator.events import RunId, RunStatus, Usage, Who
-from orchestrator.ports import AgentInfo, Clock, RunRow
+from orchestrator.library import Library
+from orchestrator.ports import Clock, RunRow
 from orchestrator.service import Service
 
 StartTurn = Callable[[Turn], Awaitable[Receipt]]
 
+
+@dataclass(frozen=True, slots=True)
+class MoreWord:
+    """A word that is performed elsewhere; listed where it is there."""
+
+    form: str  # for `help`: "design: TEXT: draft a workflow"
+    perform: Callable[[Command, str], Awaitable[Receipt]]  # (command, what comes after the word)
+    # Whether what comes after the word, in a mention, has the form that the word takes; with a colon it
+    # always has.
+    takes: Callable[[str], bool] = lambda rest: False
+
+
 LISTED = 10  # runs in a list
 LOOKED_AT = 100  # newest runs of a status among which those of a channel are looked for
-TITLE_LENGTH = 70
 DIRECT = "@me"  # the workspace of Discord's direct messages, of all people
-_AGAIN = "This command came before and is not performed again; `status` shows how things are."
 _OPEN: tuple[RunStatus, ...] = ("running", "waiting", "paused", "queued")
 _CONTROLLED: Mapping[str, tuple[RunStatus, ...]] = {
     "stop": _OPEN,
@@ -58,6 +72,8 @@ class Commands:
         providers: names that may stand before the colon of a model.
         clock: for the month of `usage`.
         tools: names there are, for `settings tools=`; None: any.
+        library: versions of workflows; None: they have none.
+        more: further words, such as `design` and `schedules`.
     """
 
     def __init__(
@@ -70,7 +86,11 @@ class Commands:
         clock: Clock,
         *,
         tools: Collection[str] | None = None,
+        library: Library | None = None,
+        more: Mapping[str, MoreWord] | None = None,
     ) -> None:
+        self._more = more or {}
+        self._about = WorkflowCommands(service, permissions, start_turn, self.policy, clock, library)
         self._service = service
         self._permissions = permissions
         self._start_turn = start_turn
@@ -81,7 +101,29 @@ class Commands:
 
     def is_command(self, text: str) -> bool:
         """Whether text after a mention is a command and not a turn."""
-        return command_words.is_command(text, self._service.workflows, self._service.agents.names())
+        words = command_words.read(text)
+        if words.word in self._more and not words.colon and words.rest:
+            return self._more[words.word].takes(words.rest)
+        return command_words.is_command(
+            text, self._service.workflows, self._service.agents.names(), self._more
+        )
+
+    def read_turn(self, turn: Turn) -> Turn | Receipt | None:
+        """The turn that a message which names its workflow means: by `run NAME …`, `team: …`, or an option.
+
+        Returns:
+            The turn with inputs, priority and deadline; why it cannot be started; None: it names none.
+        """
+        try:
+            if turn.workflow is None:
+                return self._about.turned(turn)
+            if turn.inputs or turn.conversation.platform == "terminal":
+                return turn  # it brings its inputs by themselves
+            return self._about.ready(turn)
+        except StoreFailed:
+            raise
+        except (OrchestratorError, WordsError) as error:
+            return no(sentence(str(error)))
 
     async def choices(self, kind: ChoiceKind, conversation: ConversationRef, typed: str) -> Sequence[Choice]:
         """What may be meant in a command that is being typed; runs are those that `runs` would show."""
@@ -132,8 +174,8 @@ class Commands:
             return await self._perform(command, words)
         except StoreFailed:
             raise  # no refusal: the adapter keeps the command and hands it in again
-        except (OrchestratorError, SettingError) as error:
-            return _no(_sentence(str(error)))
+        except (OrchestratorError, SettingError, WordsError) as error:
+            return no(sentence(str(error)))
 
     async def _first_time(self, command: Command) -> bool:
         """Ask right before something changes: said again, "stop" would stop the next run."""
@@ -141,8 +183,12 @@ class Commands:
 
     async def _perform(self, command: Command, words: Words) -> Receipt:
         match words.word:
-            case "ask" | "run":
-                return await self._turn(command, words)
+            case "ask":
+                return await self._ask(command, words.rest)
+            case "run" | "team":
+                return await self._about.run(command, words)
+            case "fork":
+                return await self._fork(command, words.rest)
             case "stop" | "pause" | "resume":
                 return await self._control(command, words)
             case "status":
@@ -150,7 +196,7 @@ class Commands:
             case "runs":
                 return await self._runs(command, words.rest)
             case "workflows":
-                return self._workflows(command)
+                return await self._about.workflows(command, words.rest, self._first_time)
             case "agents":
                 return self._agents(command, words.rest)
             case "usage":
@@ -161,34 +207,35 @@ class Commands:
                 return self._why(command)
             case "" | "help":
                 return self._help(command, words.rest.lower())
+            case more if more in self._more:
+                return await self._more[more].perform(command, words.rest)
             case unknown:
-                near = command_words.nearest(unknown)
+                near = command_words.nearest(unknown, self._more)
                 hint = f"Did you mean `{near}`? " if near else ""
-                return _no(
-                    f"There is no command {_short(unknown, 40)!r}. {hint}Commands: {', '.join(WORDS)}."
-                )
+                known = ", ".join([*WORDS, *self._more])
+                return no(f"There is no command {short(unknown, 40)!r}. {hint}Commands: {known}.")
 
     # ── turns and control ────────────────────────────────────────────────────────────────────
 
-    async def _turn(self, command: Command, words: Words) -> Receipt:
-        workflow, text = None, words.rest
-        if words.word == "run":
-            name, *others = words.rest.split(maxsplit=1) or [""]
-            text = others[0] if others else ""
-            if not name:
-                return _no(f"Say which workflow: run WORKFLOW TEXT. There are: {self._names()}.")
-            workflow = self._service.workflow(name.lower()).name
-        if not text.strip():
-            return _no(f"Say what to do: {words.word}{f' {workflow}' if workflow else ''} TEXT.")
+    async def _ask(self, command: Command, text: str) -> Receipt:
+        if not text:
+            return no("Say what to do: ask TEXT.")
         return await self._start_turn(
             Turn(
                 key=command.key,
                 conversation=command.conversation,
                 person=command.person,
-                text=text.strip(),
-                workflow=workflow,
+                text=text,
                 at=command.at,
             )
+        )
+
+    async def _fork(self, command: Command, rest: str) -> Receipt:
+        run, *others = rest.split(maxsplit=1) or [""]
+        if not run:
+            return no("Say which run and from which step: fork RUN STEP [KEY=VALUE …].")
+        return await self._about.fork(
+            command, await self._run_here(command, run), others[0] if others else ""
         )
 
     async def _control(self, command: Command, words: Words) -> Receipt:
@@ -198,20 +245,20 @@ class Commands:
             command.conversation.key, command.person, words.word, row.who, policy
         )
         if not allowed.ok:
-            return _no(allowed.reason, row.id)
+            return no(allowed.reason, row.id)
         if not await self._first_time(command):
-            return _yes(_AGAIN)
+            return yes(AGAIN)
         who = Who(key=command.person.key, name=command.person.name)
         match words.word:
             case "stop":
                 await self._service.stop(row.id, who=who)
-                return _yes(f"Stopping {_title(row)} ({row.id}).", row.id)
+                return yes(f"Stopping {title(row)} ({row.id}).", row.id)
             case "pause":
                 await self._service.pause(row.id, who=who)
-                return _yes(f"{_title(row)} ({row.id}) starts no new steps. `resume` goes on.", row.id)
+                return yes(f"{title(row)} ({row.id}) starts no new steps. `resume` goes on.", row.id)
             case _:
                 await self._service.resume(row.id, who=who)
-                return _yes(f"{_title(row)} ({row.id}) goes on.", row.id)
+                return yes(f"{title(row)} ({row.id}) goes on.", row.id)
 
     async def _target(self, command: Command, words: Words) -> RunRow:
         """The run that is meant: by id, or the only one here that it can be.
@@ -231,7 +278,7 @@ class Commands:
         if len(elsewhere) == 1:
             return elsewhere[0]
         if elsewhere:
-            listed = "; ".join(f"{row.id}: {_title(row)}" for row in elsewhere[:LISTED])
+            listed = "; ".join(f"{row.id}: {title(row)}" for row in elsewhere[:LISTED])
             raise NotFound(f"Which one? `{words.word} RUN` with one of these: {listed}")
         raise NotFound(
             f"Nothing works or waits here, so there is nothing to {words.word}. `runs` lists what was."
@@ -239,7 +286,7 @@ class Commands:
 
     async def _run_here(self, command: Command, text: str) -> RunRow:
         if command_words.RUN_ID.fullmatch(text) is None:
-            raise NotFound(f"{_short(text, 40)!r} is not the id of a run; `runs` lists them.")
+            raise NotFound(f"{short(text, 40)!r} is not the id of a run; `runs` lists them.")
         row = await self._service.store.run(RunId(text))
         if row is None or not row.conversation_id.startswith(f"{command.conversation.channel_key}:"):
             raise NotFound(f"There is no run {text} in this channel; `runs` lists them.")
@@ -264,7 +311,7 @@ class Commands:
             rows = await self._service.store.unfinished(command.conversation.key)
             rows = rows or await self._open(command.conversation)
         if not rows:
-            return _yes("Nothing works or waits here.")
+            return yes("Nothing works or waits here.")
         parts: list[CardPart] = [_rows(rows)]
         questions: list[str] = []
         for row in rows[:LISTED]:
@@ -276,42 +323,32 @@ class Commands:
                 ]
         if questions:
             parts.append(NotesPart(title="Waiting for people", notes=tuple(questions)))
-        return _card(command, "Status", parts)
+        return card(command, "Status", parts)
 
     async def _runs(self, command: Command, rest: str) -> Receipt:
         status = command_words.status(rest)
         if rest and status is None:
-            return _no(
-                f"Runs can be {', '.join(command_words.STATUSES)}; {_short(rest, 40)!r} is none of these."
+            return no(
+                f"Runs can be {', '.join(command_words.STATUSES)}; {short(rest, 40)!r} is none of these."
             )
         page = await self._service.store.runs(status=status, limit=LOOKED_AT)
         rows = [r for r in page.items if _in_channel(r, command.conversation)]
         if not rows:
             more = f" among the newest {LOOKED_AT} of all channels" if page.next else ""
-            return _yes(f"No {rest.lower() + ' ' if rest else ''}runs in this channel{more}.")
-        return _card(command, "Runs", [_rows(rows[:LISTED])])
-
-    def _workflows(self, command: Command) -> Receipt:
-        facts = tuple(
-            (name, f"{w.description or 'no description'} (version {w.version})")
-            for name, w in sorted(self._service.workflows.items())
-        )
-        return _card(command, "Workflows", [FactsPart(facts=facts)])
+            return yes(f"No {rest.lower() + ' ' if rest else ''}runs in this channel{more}.")
+        return card(command, "Runs", [_rows(rows[:LISTED])])
 
     def _agents(self, command: Command, rest: str) -> Receipt:
         infos = self._service.agents.infos()
         if rest:
             agent = next((a for a in infos if a.name == rest.lower()), None)
             if agent is None:
-                return _no(
-                    f"There is no agent {_short(rest, 40)!r}; there are: {_list(a.name for a in infos)}."
+                return no(
+                    f"There is no agent {short(rest, 40)!r}; there are: {listed(a.name for a in infos)}."
                 )
-            return _card(command, agent.title or agent.name, [_one_agent(agent)])
-        facts = tuple(
-            (a.title or a.name, " · ".join(bit for bit in (a.model, ", ".join(a.capabilities)) if bit))
-            for a in infos
-        )
-        return _card(command, "Agents", [FactsPart(facts=facts)]) if facts else _yes("There are no agents.")
+            return card(command, agent.title or agent.name, [FactsPart(facts=agent_words.facts(agent))])
+        facts = tuple((a.title or a.name, agent_words.short(a)) for a in infos)
+        return card(command, "Agents", [FactsPart(facts=facts)]) if facts else yes("There are no agents.")
 
     async def _usage(self, command: Command) -> Receipt:
         place = command.conversation
@@ -326,8 +363,8 @@ class Commands:
                 whose = f"all channels of this {'server' if place.platform == 'discord' else 'workspace'}"
         month, facts = await self.usage(own)
         if not facts.facts:
-            return _yes(f"No model was used in {month}.")
-        return _card(command, f"Usage in {month} (UTC), {whose}", [facts])
+            return yes(f"No model was used in {month}.")
+        return card(command, f"Usage in {month} (UTC), {whose}", [facts])
 
     async def usage(self, workspace: str = "") -> tuple[str, FactsPart]:
         """What this month's runs have used by model, and which month that is.
@@ -363,42 +400,42 @@ class Commands:
         flaws = channel_settings.flaws(stored)
         if flaws:
             parts.append(NotesPart(title="Stored values that do not hold", notes=tuple(flaws.values())))
-        return _card(command, "Settings of this channel", parts)
+        return card(command, "Settings of this channel", parts)
 
     async def _change(self, command: Command, rest: str) -> Receipt:
         key, equals, value = rest.partition("=")
         if not equals:
-            return _no("Write settings KEY=VALUE, or settings KEY= for the default; `settings` shows all.")
+            return no("Write settings KEY=VALUE, or settings KEY= for the default; `settings` shows all.")
         policy = await self.policy(command.conversation)
         allowed = self._permissions.change(command.conversation.key, command.person, policy)
         if not allowed.ok:
-            return _no(allowed.reason)
+            return no(allowed.reason)
         changes = self.change_of(key, value, command.conversation.platform)
         if not await self._first_time(command):
-            return _yes(_AGAIN)
+            return yes(AGAIN)
         channel = command.conversation.channel_key
         await self._service.store.change_settings(channel, changes)
         now = channel_settings.told(changes, await self.policy(command.conversation))
         # The page has one channel: who sets something in one conversation should know that it is for all.
         where = " (the whole page, all its conversations)" if command.conversation.platform == "web" else ""
-        return _yes(f"Set for this channel{where}: {now}. Runs that were made before keep what they had.")
+        return yes(f"Set for this channel{where}: {now}. Runs that were made before keep what they had.")
 
     def _why(self, command: Command) -> Receipt:
         last = self._permissions.last(command.conversation.key, command.person.key)
         if last is None:
-            return _yes("Nothing is remembered about you here since the bot was started.")
+            return yes("Nothing is remembered about you here since the bot was started.")
         word = "Allowed" if last.permission.ok else "Refused"
-        return _yes(f"{word} to {last.what} at {last.at:%Y-%m-%d %H:%M:%S} UTC: {last.permission.reason}")
+        return yes(f"{word} to {last.what} at {last.at:%Y-%m-%d %H:%M:%S} UTC: {last.permission.reason}")
 
     def _help(self, command: Command, word: str) -> Receipt:
-        known = command_words.known(command.conversation.platform)
+        known = {
+            **command_words.known(command.conversation.platform),
+            **{name: each.form for name, each in self._more.items()},
+        }
         if word in known:
-            return _yes(known[word])
+            return yes(known[word])
         facts = tuple(_halves(text) for text in known.values())
-        return _card(command, "Commands", [FactsPart(facts=facts)])
-
-    def _names(self) -> str:
-        return ", ".join(sorted(self._service.workflows))
+        return card(command, "Commands", [FactsPart(facts=facts)])
 
 
 def _in_channel(row: RunRow, conversation: ConversationRef) -> bool:
@@ -410,28 +447,10 @@ def _halves(text: str) -> tuple[str, str]:
     return form, meaning
 
 
-def _one_agent(agent: AgentInfo) -> FactsPart:
-    facts = (
-        ("name", agent.name),
-        ("model", agent.model),
-        ("does", _list(agent.capabilities)),
-        ("tools", _list(agent.tools) or "none"),
-    )
-    return FactsPart(facts=tuple((label, value) for label, value in facts if value))
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
 def _rows(rows: Sequence[RunRow]) -> FactsPart:
     return FactsPart(
-        facts=tuple((row.id, f"{row.status} · {row.workflow} · {_title(row)}") for row in rows[:LISTED])
+        facts=tuple((row.id, f"{row.status} · {row.workflow} · {title(row)}") for row in rows[:LISTED])
     )
-
-
-def _title(row: RunRow) -> str:
-    return f"“{_short(' '.join(row.text.split()), TITLE_LENGTH)}”"
 
 
 def _spent(usage: Usage) -> str:
@@ -439,26 +458,3 @@ def _spent(usage: Usage) -> str:
         return "no cost, no model was asked"
     cost = "no known price" if usage.cost_usd is None else f"${usage.cost_usd:,.4f}"
     return f"{usage.input_tokens:,} in · {usage.output_tokens:,} out · {usage.calls:,} calls · {cost}"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _sentence(text: str) -> str:
-    """Begun with a capital letter, unless it begins with the name of something, as of a setting."""
-    first = text.split(maxsplit=1)[0] if text.strip() else ""
-    return f"{text[0].upper()}{text[1:]}" if first in ("there", "run") else text
-
-
-def _yes(text: str, run_id: str = "") -> Receipt:
-    return Receipt(accepted=True, text=text, run_id=run_id)
-
-
-def _no(text: str, run_id: str = "") -> Receipt:
-    return Receipt(accepted=False, text=text, run_id=run_id)
-
-
-def _card(command: Command, title: str, parts: Sequence[CardPart]) -> Receipt:
-    card = Card(id=CardId(f"reply:{command.key}"), kind="reply", title=title, parts=tuple(parts))
-    return Receipt(accepted=True, card=card)

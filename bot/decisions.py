@@ -6,12 +6,19 @@ Nothing here trusts a click: the approval, the person and the edited text are ch
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import structlog
 
-from adapters.contract import Click, Feedback, Form, FormInput, Person, Receipt
+from adapters.contract import Click, Feedback, FormInput, Person, Receipt
+from bot.approval_cards import wants_text
+from bot.artifact_parts import artifact_of
 from bot.channel_settings import ChannelPolicy
+from bot.edit_forms import answer_form, answer_given, changes_form, edit_form, edited_arguments
+from bot.form_errors import FormErrors
 from bot.permissions import Permissions
-from bot.plan_form import FormErrors, changes_form, edit_form, edited_arguments
+from orchestrator.artifacts import WorkflowDraft
 from orchestrator.engine.state import Approval, RunState
 from orchestrator.errors import NotFound, OrchestratorError, Refused, StoreFailed
 from orchestrator.events import ApprovalId, DecisionKind, Json, RunId, Who
@@ -26,7 +33,9 @@ _WORDS = {
     "changes": "changes asked for",
     "reject": "rejected",
 }
-_WITH_FORM = ("edit", "changes")
+_WITH_FORM = ("edit", "changes", "answer")
+_NEEDS_WORDS = "This asks for words of yours: press Answer on the card, or reply in the conversation."
+_NEEDS_DECISION = "This asks for a decision: press one of the buttons on the card."
 
 
 class Decisions:
@@ -35,11 +44,15 @@ class Decisions:
     Args:
         service: the core.
         permissions: who may do what.
+        draft_flaw: what is wrong with a drafted workflow's YAML that was edited; None: not looked at.
     """
 
-    def __init__(self, service: Service, permissions: Permissions) -> None:
+    def __init__(
+        self, service: Service, permissions: Permissions, draft_flaw: Callable[[str], str] | None = None
+    ) -> None:
         self._service = service
         self._permissions = permissions
+        self._draft_flaw = draft_flaw
 
     async def click(self, click: Click, policy: ChannelPolicy) -> Receipt:
         """Take a click. Never raises for what a person can do wrong.
@@ -70,7 +83,7 @@ class Decisions:
             match click.action:
                 case "approve" | "reject":
                     return await self._decide(click, ApprovalId(click.target), click.action)
-                case "edit" | "changes":
+                case "edit" | "changes" | "answer":
                     return await self._form(click, ApprovalId(click.target), click.action)
                 case "stop" | "pause" | "resume":
                     return await self._control(click, RunId(click.target), click.action, policy)
@@ -92,7 +105,7 @@ class Decisions:
             StoreFailed: nothing was recorded; it can be tried again.
         """
         action, _, target = given.form_id.partition(":")
-        if action not in ("edit", "changes") or not target:
+        if action not in _WITH_FORM or not target:
             return Receipt(accepted=False, text="This form is not known here; open it again from the card.")
         approval_id = ApprovalId(target)
         try:
@@ -105,7 +118,13 @@ class Decisions:
                 if not comment:
                     return Receipt(accepted=False, errors={"comment": "say what should be different"})
                 return await self._decide(given, approval_id, "changes", comment=comment[:4_000])
+            if wants_text(row.asked):
+                edited = answer_given(given.values)
+                return await self._decide(given, approval_id, "edit", edited=edited)
+            if action == "answer":
+                return Receipt(accepted=False, text=_NEEDS_DECISION, run_id=row.run_id)
             edited = edited_arguments(row.asked, given.values)
+            await self._check_draft(edited)
             return await self._decide(given, approval_id, "edit", edited=edited)
         except FormErrors as error:
             return Receipt(accepted=False, errors=error.errors)
@@ -113,6 +132,18 @@ class Decisions:
             raise  # no refusal: it can be tried again
         except OrchestratorError as error:
             return Receipt(accepted=False, text=str(error))
+
+    async def _check_draft(self, edited: Json) -> None:
+        """An edited workflow is checked before it counts.
+
+        Raises:
+            FormErrors: something is wrong with it; says where.
+        """
+        if self._draft_flaw is None or not isinstance(found := artifact_of(edited), WorkflowDraft):
+            return
+        flaw = await asyncio.to_thread(self._draft_flaw, found.yaml)
+        if flaw:
+            raise FormErrors({"yaml": flaw[:1_000]})
 
     async def feedback(self, given: Feedback) -> Receipt:
         """Keep what somebody thinks of an answer: anyone in its conversation may say so.
@@ -152,6 +183,8 @@ class Decisions:
         )
         if not allowed.ok:
             return Receipt(accepted=False, text=allowed.reason, run_id=row.run_id)
+        if wants_text(row.asked) and decision not in ("edit", "reject"):
+            return Receipt(accepted=False, text=_NEEDS_WORDS, run_id=row.run_id)
         decided = await self._service.decide(
             approval_id,
             decision=decision,
@@ -176,7 +209,20 @@ class Decisions:
         approval = state.approvals[approval_id]
         if approval.decision is not None or approval.resolved is not None or state.ended is not None:
             return Receipt(accepted=False, run_id=row.run_id, text=_too_late(approval, state))
-        form: Form = edit_form(row.asked) if action == "edit" else changes_form(row.asked)
+        return self._opened(row, action)
+
+    @staticmethod
+    def _opened(row: ApprovalRow, action: str) -> Receipt:
+        """The form behind a button, if the question is of the kind that has it."""
+        text = wants_text(row.asked)
+        if text and action == "changes":
+            return Receipt(accepted=False, text=_NEEDS_WORDS, run_id=row.run_id)
+        if action == "answer" and not text:
+            return Receipt(accepted=False, text=_NEEDS_DECISION, run_id=row.run_id)
+        if action == "changes":
+            form = changes_form(row.asked)
+        else:
+            form = answer_form(row.asked) if text else edit_form(row.asked)
         return Receipt(accepted=True, run_id=row.run_id, form=form)
 
     async def _known(self, approval_id: ApprovalId) -> ApprovalRow:
@@ -218,6 +264,8 @@ class Decisions:
             turn=turn,
             workflow=created.workflow,
             settings=policy.to_run_settings(),
+            inputs=created.inputs,
+            priority=created.priority,
         )
         return Receipt(accepted=True, run_id=accepted.run_id)
 
@@ -240,7 +288,11 @@ def _check_place(given: Click | FormInput | Feedback, conversation_id: str) -> N
 def _too_late(approval: Approval, state: RunState) -> str:
     decision, resolved = approval.decision, approval.resolved
     if decision is not None:
-        word = _WORDS[decision.decision]
+        word = (
+            "answered"
+            if wants_text(approval.asked) and decision.decision == "edit"
+            else _WORDS[decision.decision]
+        )
         return f"This was already {word} by {decision.who.name}; your click changed nothing."
     if resolved is not None and resolved.outcome == "expired":
         return "This has expired; your click changed nothing. Write again to start a new turn."

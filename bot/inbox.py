@@ -40,7 +40,12 @@ class Inbox:
 
     async def turn(self, turn: Turn) -> Receipt:
         """A message: a command in words, or a turn."""
-        if turn.workflow is None and not turn.attachments and self._commands.is_command(turn.text):
+        named = self._commands.read_turn(turn)
+        if isinstance(named, Receipt):
+            return named
+        if named is not None:
+            return await self._intake.take(named)
+        if not turn.attachments and self._commands.is_command(turn.text):
             return await self.command(
                 Command(
                     key=turn.key,

@@ -1,4 +1,4 @@
-"""A message becomes a run: deduplicate, authorise, then start, queue, steer or interrupt.
+"""A message becomes a run: deduplicate, authorise, then answer, start, queue, steer or interrupt.
 
 `take` returns when the turn is durable. What is refused is told why; nothing that was
 accepted is ever silent.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_args
 
 import structlog
 
@@ -16,10 +17,13 @@ from adapters.errors import AdapterError, PlatformDown, RateLimited
 from bot.channel_settings import ChannelPolicy
 from bot.decisions import who
 from bot.permissions import Permissions
+from bot.replies import Replies
 from orchestrator.errors import OrchestratorError, Refused, StoreFailed
-from orchestrator.events import Line, StoredFile, TurnRecord
+from orchestrator.events import Line, Priority, StoredFile, TurnRecord
+from orchestrator.inputs import TEXT
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
+from orchestrator.workflow import Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +59,7 @@ class Intake:
         self._adapters = adapters
         self._policy = policy
         self._read_text = read_text
+        self._replies = Replies(service)
 
     async def take(self, turn: Turn) -> Receipt:
         """Start, queue or hand on a turn.
@@ -70,13 +75,16 @@ class Intake:
         known = await self._service.store.known(turn.key)
         if known is not None:  # delivered again
             return Receipt(accepted=True, run_id=known)
+        answered = await self._replies.take(turn)
+        if answered is not None:
+            return answered
         policy = await self._policy(turn.conversation)
         allowed = self._permissions.start(turn.conversation.key, turn.person, policy)
         if not allowed.ok:
             return Receipt(accepted=False, text=allowed.reason)
         workflow = turn.workflow or policy.workflow
         try:
-            self._service.workflow(workflow)
+            definition = self._service.workflow(workflow)
             files = await self._files(turn)
             record = _record(turn, files)
             unfinished = await self._service.store.unfinished(turn.conversation.key)
@@ -96,6 +104,9 @@ class Intake:
                 turn=record,
                 workflow=workflow,
                 settings=policy.to_run_settings(),
+                inputs=_inputs(definition, turn),
+                priority=_priority(turn.priority),
+                deadline=turn.deadline,
             )
         except (StoreFailed, PlatformDown, RateLimited):
             raise  # no refusal: the adapter keeps the turn and hands it in again
@@ -190,3 +201,23 @@ def _record(turn: Turn, files: tuple[StoredFile, ...]) -> TurnRecord:
         files=files,
         earlier=earlier,
     )
+
+
+def _inputs(workflow: Workflow, turn: Turn) -> Mapping[str, Any]:
+    """A run's inputs. The request can be read as one anyway; where it must be there, it is checked too."""
+    needs_text = TEXT in workflow.inputs.get("required", ())
+    return {TEXT: turn.text, **turn.inputs} if needs_text else turn.inputs
+
+
+def _priority(word: str) -> Priority | None:
+    """A run's priority by its name; None: as the workflow says.
+
+    Raises:
+        Refused: it is none.
+    """
+    for priority in get_args(Priority):
+        if priority == word:
+            return priority
+    if word:
+        raise Refused(f"{word[:40]!r} is no priority; priorities are {', '.join(get_args(Priority))}")
+    return None

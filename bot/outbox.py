@@ -22,11 +22,14 @@ import structlog
 from adapters.contract import Card, ChatAdapter, ConversationRef, Platform
 from adapters.errors import PlatformDown, RateLimited
 from bot.busy import OWN_SCREENS, Busy
+from bot.design_shown import DraftShown, drafts_of
+from bot.pictures import NONE, Picture, Pictures
 from bot.presenter import doing_line, present
 from bot.progress import Progress, backoff, one_sent
 from bot.showing import Shown, is_due, is_shown, show
 from orchestrator.bus import Bus
-from orchestrator.engine.state import RunState, apply, fold
+from orchestrator.engine.fold import apply, fold
+from orchestrator.engine.state import RunState
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunId
 from orchestrator.ports import News, Store
@@ -37,6 +40,7 @@ log = structlog.get_logger(__name__)
 KEPT_CONVERSATIONS = 10_000
 KEPT_STATES = 256  # folds kept in memory; others are folded again when their run goes on
 SWEEP_S = 2.0  # runs that another process advanced are noticed within this time
+_CALM = frozenset({"status", "picture"})  # cards that nobody waits for: each goes its own way
 _FIRST = {"answer": 0, "error": 0, "approval": 1, "reply": 2}  # of edits, status cards last; posts keep order
 
 
@@ -72,6 +76,7 @@ class Outbox:
         own: set: only the run of the turn with this inbox key is ours; others belong to other processes.
         connected: whether a platform is connected; the cards of one that is not wait for `resume`.
         busy: the lines that say that work goes on.
+        pictures: draws workflows.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Outbox:
         *,
         connected: Callable[[str], bool] = lambda _: True,
         busy: Busy | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -94,6 +100,7 @@ class Outbox:
         self._own = own
         self._connected = connected
         self._busy = busy or Busy()
+        self._pictures = pictures or Pictures()
         self._lanes: dict[str, _Lane] = {}
         self._states: OrderedDict[RunId, RunState] = OrderedDict()
         self._conversations: dict[RunId, str | None] = {}  # None: not shown here
@@ -123,6 +130,7 @@ class Outbox:
             for run_id in list(self._progress):
                 self._forget_progress(run_id)
             await self._busy.close()
+            await self._pictures.close()
 
     def resume(self, platform: str) -> None:
         """A platform is connected (again): what waits for it is sent now."""
@@ -266,10 +274,34 @@ class Outbox:
             await self._send_beside(group, lane, ref, adapter, [status], shown, ended, patient=True)
         await self._post_urgent(ref, adapter, urgent, shown)
         beside = [*sorted(urgent, key=lambda c: _FIRST.get(c.kind, 3)), status]
+        picture = self._picture(workflow, state, adapter, shown)
+        beside += [picture.card] if picture.card is not None else []
+        drafts = [self._draft_picture(one, state, adapter, shown) for one in drafts_of(state)]
+        beside += [drawn.card for drawn in drafts if drawn.card is not None]
+        pending = picture.pending or any(drawn.pending for drawn in drafts)
         settled = await self._send_beside(group, lane, ref, adapter, beside, shown, ended)
-        if settled and run_id not in lane.dirty:
+        if settled and not pending and run_id not in lane.dirty:
             await self._store.presented(run_id, state.seq)
             self._forget(run_id, state)
+
+    def _picture(self, workflow: Workflow, state: RunState, adapter: ChatAdapter, shown: Shown) -> Picture:
+        """The run's picture, as far as there is anything to do for it."""
+        run_id, kind = shown.run_id, adapter.limits.pictures
+        last = shown.get(f"{run_id}:picture")
+        if last is not None and last.state != "intent" and kind != "svg":
+            return NONE  # it was shown, and stays as it is
+        return self._pictures.of(workflow, state, kind, lambda: self._news.put_nowait(News(run_id, 0)))
+
+    def _draft_picture(
+        self, draft: DraftShown, state: RunState, adapter: ChatAdapter, shown: Shown
+    ) -> Picture:
+        """The picture of a workflow that a question is about; posted once, it stays."""
+        last = shown.get(f"{shown.run_id}:picture:{draft.approval_id}")
+        if last is not None and last.state != "intent":
+            return NONE
+        run_id, kind = shown.run_id, adapter.limits.pictures
+        again = lambda: self._news.put_nowait(News(run_id, 0))  # noqa: E731
+        return self._pictures.of(draft.workflow, state, kind, again, draft.approval_id)
 
     async def _post_urgent(
         self, ref: ConversationRef, adapter: ChatAdapter, cards: list[Card], shown: Shown
@@ -338,26 +370,31 @@ class Outbox:
     ) -> list[Progress]:
         """Those of the cards that are on their way now: the status card, and one of the others."""
         known = self._progress.setdefault(shown.run_id, {})
-        others_go = any(p.task is not None for card_id, p in known.items() if not card_id.endswith(":status"))
+        others_go = any(p.task is not None for card_id, p in known.items() if not _is_calm(card_id))
+        status = shown.get(f"{shown.run_id}:status")
+        may_follow = status is not None and status.state != "intent"
         for card in cards:
             progress = known.get(card.id)
             if progress is None:
                 progress = known[card.id] = self._progress_of(ref, card, shown.run_id)
-            if progress.task is not None or (others_go and card.kind != "status"):
+            calm = card.kind in _CALM
+            if progress.task is not None or (others_go and not calm):
                 continue
-            if ref.key in self._quiet_until and card.kind != "status":
+            if card.kind == "picture" and not may_follow:
+                continue  # it stands below the status card
+            if ref.key in self._quiet_until and not calm:
                 self._news.put_nowait(News(shown.run_id, 0))  # the lane waits until it may
                 continue
-            interval = 0.0 if ended or card.kind != "status" else adapter.limits.edit_interval_s
+            interval = 0.0 if ended or not calm else adapter.limits.edit_interval_s
             if progress.may_begin(interval):
                 progress.begin(group, adapter, ref, card, shown)
-                others_go |= card.kind != "status"
+                others_go |= not calm
         return [progress for progress in known.values() if progress.task is not None]
 
     def _progress_of(self, ref: ConversationRef, card: Card, run_id: RunId) -> Progress:
         def limited(until: float) -> None:
             # A limit on progress is none on what people wait for.
-            if card.kind != "status":
+            if card.kind not in _CALM:
                 self._quiet_until[ref.key] = until
 
         return Progress(lambda: self._news.put_nowait(News(run_id, 0)), limited)
@@ -386,6 +423,10 @@ class Outbox:
     def _forget_progress(self, run_id: RunId) -> None:
         for progress in self._progress.pop(run_id, {}).values():
             progress.forget_timer()
+
+
+def _is_calm(card_id: str) -> bool:
+    return card_id.rpartition(":")[2] in _CALM
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -100,6 +100,14 @@ def may_change(policy: ChannelPolicy, actor: Actor) -> Permission:
     return Denied(f"Only admins of this channel may change its settings: ask one of them{known}.")
 
 
+def may_change_workflows(policy: ChannelPolicy, actor: Actor) -> Permission:
+    """Whether somebody may go back to a workflow's earlier version, or take a workflow away."""
+    if is_admin(policy, actor):
+        return Allowed("you are an admin of this channel")
+    known = f" or one of {_list(policy.admins)}" if policy.admins else ""
+    return Denied(f"Only admins of this channel may change workflows: ask one of them{known}.")
+
+
 def may_decide(asked: ApprovalRequested, actor: Actor, *, requester: str) -> Permission:
     """Whether somebody may decide on a question. Being an admin does not help: approvers are named for it.
 
@@ -158,6 +166,11 @@ class Permissions:
     def change(self, conversation: str, person: Person, policy: ChannelPolicy) -> Permission:
         """Whether a person may change the channel's settings."""
         return self._keep(conversation, person, "change settings", may_change(policy, Actor.of(person)))
+
+    def workflows(self, conversation: str, person: Person, policy: ChannelPolicy) -> Permission:
+        """Whether a person may go back to a workflow's earlier version, or take a workflow away."""
+        permission = may_change_workflows(policy, Actor.of(person))
+        return self._keep(conversation, person, "change workflows", permission)
 
     def decide(
         self, conversation: str, person: Person, asked: ApprovalRequested, requester: str

@@ -6,19 +6,17 @@ What a person leaves alone stays exactly as it was, even where such a line could
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, cast
 
 from pydantic import ValidationError
 
 from adapters.contract import Form, FormField
+from bot.form_errors import MAX_FIELD, FormErrors
 from orchestrator.artifacts import Plan, PlanTask
-from orchestrator.events import ApprovalRequested, Json
+from orchestrator.events import Json
 
 TASK = re.compile(
     r"^(?:(?P<id>[A-Za-z0-9_-]{1,40})\.\s+)?(?P<title>.+?)"
@@ -26,32 +24,12 @@ TASK = re.compile(
 )
 HINT = "One task a line:  id. Title :: how one sees that it is done [after other-id, …]"
 MAX_TITLE = 300  # characters of a task that a person writes
-MAX_FIELD = 20_000  # characters; more only where the form itself begins with more
-MAX_DEPTH = 40  # of JSON
 
 
-class FormErrors(Exception):
-    """What is wrong, by field."""
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("; ".join(errors.values()))
-        self.errors = dict(errors)
-
-
-def edit_form(asked: ApprovalRequested) -> Form:
-    """The form behind Edit: a plan in plain lines, anything else as JSON."""
-    form_id = f"edit:{asked.approval_id}"
-    plan = _plan(asked)
-    if plan is None:
-        text = json.dumps(asked.arguments, indent=2, ensure_ascii=False)
-        return Form(
-            id=form_id,
-            title="Edit",
-            fields=(_field("json", "Arguments (JSON)", text),),
-            submit="Approve with edits",
-        )
+def plan_form(approval_id: str, plan: Plan) -> Form:
+    """The form behind Edit for a plan."""
     return Form(
-        id=form_id,
+        id=f"edit:{approval_id}",
         title="Edit the plan",
         fields=(
             _field("goal", "Goal", _line(plan.goal), multiline=False),
@@ -78,31 +56,17 @@ def _field(
     )
 
 
-def changes_form(asked: ApprovalRequested) -> Form:
-    """The form behind Ask for changes."""
-    field = FormField(name="comment", label="What should be different?", multiline=True, max_length=4_000)
-    return Form(
-        id=f"changes:{asked.approval_id}", title="Ask for changes", fields=(field,), submit="Plan again"
-    )
+def edited_plan(before: Plan, values: Mapping[str, str], errors: dict[str, str]) -> Json:
+    """What a sent form means.
 
-
-def edited_arguments(asked: ApprovalRequested, values: Mapping[str, str]) -> Json:
-    """What a sent Edit form means.
+    Args:
+        before: the plan that the form began with.
+        values: by field.
+        errors: what was found to be wrong already, by field.
 
     Raises:
         FormErrors: by field, each saying how to mend it.
     """
-    limits = {field.name: field.max_length for field in edit_form(asked).fields}
-    errors: dict[str, str] = {}
-    for name, value in values.items():
-        limit = limits.get(name, MAX_FIELD)
-        if len(value) > limit:
-            errors[name] = f"too long: at most {limit:,} characters"
-    before = _plan(asked)
-    if before is None:
-        if errors:
-            raise FormErrors(errors)
-        return _json(asked, values.get("json", ""))
     goal = _line(values.get("goal", ""))
     if not goal and "goal" not in errors:
         errors["goal"] = "say what the plan is for"
@@ -205,51 +169,6 @@ def _free_id(number: int, given: set[str]) -> str:
         number += 1
     given.add(name)
     return name
-
-
-def _json(asked: ApprovalRequested, text: str) -> Json:
-    try:
-        value: Any = json.loads(text, parse_constant=_no_number, parse_float=_number)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except RecursionError as error:
-        raise FormErrors({"json": "nested too deeply"}) from error
-    except ValueError as error:
-        raise FormErrors({"json": f"not JSON: {str(error)[:200]}"}) from error
-    if not isinstance(value, dict):
-        raise FormErrors({"json": "an object is needed: { … }"})
-    arguments = cast("Json", value)
-    foreign = sorted(arguments.keys() ^ asked.arguments.keys())
-    if foreign:
-        raise FormErrors({"json": f"keys stay as they are; check {foreign[0][:100]!r}"})
-    if not _is_shallow(value, MAX_DEPTH):
-        raise FormErrors({"json": f"nested too deeply: at most {MAX_DEPTH} levels"})
-    return arguments
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return value
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        return levels > 0 and all(_is_shallow(v, levels - 1) for v in cast("Json", value).values())
-    if isinstance(value, list):
-        return levels > 0 and all(_is_shallow(v, levels - 1) for v in cast("list[Any]", value))
-    return True
-
-
-def _plan(asked: ApprovalRequested) -> Plan | None:
-    try:
-        return Plan.model_validate(asked.arguments)
-    except ValidationError:
-        return None
 
 
 def _text(lines: Sequence[str]) -> str:

@@ -52,18 +52,30 @@ def read_text_model(text: str, name: str, model: type[M], *, extra_check: Check[
     Raises:
         ConfigError: with every problem found.
     """
+    value, document = read_given(text, name, model)
+    if extra_check is not None:
+        refuse_flawed(document, extra_check(value))
+    return value
+
+
+def read_given(text: str, name: str, model: type[M]) -> tuple[M, Document]:
+    """Like `read_text_model`, with the document: its lines are asked for later (`refuse_flawed`)."""
     document = read_text(text, name)
     try:
-        value = model.model_validate(document.values)
+        return model.model_validate(document.values), document
     except ValidationError as error:
         raise ConfigError(problems_of(error, document, model)) from None
-    if extra_check is not None:
-        flaws = [
-            document.problem(path, *_message_and_remedy(message)) for path, message in extra_check(value)
-        ]
-        if flaws:
-            raise ConfigError(flaws)
-    return value
+
+
+def refuse_flawed(document: Document, flaws: Iterable[tuple[YamlPath, str]]) -> None:
+    """Refuse a document with flaws: (path into it, message) for each.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    found = [document.problem(path, *_message_and_remedy(message)) for path, message in flaws]
+    if found:
+        raise ConfigError(found)
 
 
 def problems_of(

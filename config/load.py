@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,18 @@ def survey(
     else:
         problems += [_layer_of(layers, path).problem(path, *words) for path, *words in settings.flaws()]
     return Survey(None if problems else settings, tuple(problems), tuple(layers))
+
+
+def environment(env_file: Path | None = Path(".env")) -> dict[str, str]:
+    """Every variable that is set, in the environment or in `.env`. Blocks on the file.
+
+    For what names its variables itself, such as the files of agents; settings come from `load_settings`.
+    """
+    found: dict[str, str] = {}
+    if env_file is not None and os.path.lexists(env_file):
+        with contextlib.suppress(ConfigError):  # told by `load_settings`
+            found = {key: value for key, (value, _) in read_dotenv(env_file, []).items()}
+    return found | {key: value for key, value in os.environ.items() if value.strip()}
 
 
 def _layer_of(layers: Sequence[Layer], path: YamlPath) -> Layer:

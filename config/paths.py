@@ -38,6 +38,11 @@ def agent_files() -> list[Path]:
     return _yaml_files(AGENTS_DIR)
 
 
+def own_agent_files(folders: Iterable[Path]) -> list[Path]:
+    """The files of further agents, by folder and name."""
+    return [file for folder in folders for file in _yaml_files(folder)]
+
+
 def workflow_files(folders: Iterable[Path] = ()) -> list[Path]:
     """The workflows' files: the shipped ones, then those of each folder, by name."""
     return [file for folder in (WORKFLOWS_DIR, *folders) for file in _yaml_files(folder)]

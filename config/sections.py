@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from config.discord import DiscordBots
-from config.values import HttpUrl, ModelName, ModelReference, SlackBots
+from config.values import HttpUrl, ModelName, ModelReference, PublicKey, SlackBots
 
 ProviderName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Member = Annotated[str, Field(pattern=r"^[^\s,]{1,200}$")]
@@ -28,13 +28,16 @@ class AgentSettings(Section):
 
 
 class OwnProvider(Section):
-    """An OpenAI-compatible server of one's own."""
+    """An OpenAI-compatible server of one's own; of a built-in provider only how much it is asked at once."""
 
-    base_url: HttpUrl
+    base_url: HttpUrl | None = None  # one's own needs it
     api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = (
         None  # the variable with its key
     )
     default_model: ModelName | None = None
+    max_concurrent: int | None = Field(
+        default=None, ge=1, le=1000
+    )  # steps at once; None: no limit of its own
 
 
 class ChatDefaults(Section):
@@ -75,3 +78,9 @@ class DiscordSection(Section):
     bots: DiscordBots = ()  # bots and webhooks whose messages start turns; "*": all of them
     bot_turns: int = Field(default=3, ge=1, le=100)  # in a row in a thread, until a person writes again
     shards: int | None = Field(default=None, ge=1, le=10_000)  # connections; None: as many as Discord advises
+
+
+class PacksSection(Section):
+    """Which workflow packs are trusted (`quartet workflows install`)."""
+
+    trusted_keys: tuple[PublicKey, ...] = ()  # Ed25519 public keys, base64, of who may sign packs

@@ -23,12 +23,14 @@ from config.sections import (
     ChatDefaults,
     DiscordSection,
     OwnProvider,
+    PacksSection,
     ProviderName,
     SlackSection,
 )
 from config.slack import slack_flaws
 from config.values import (
     DatabaseUrl,
+    EntryPoints,
     Env,
     Host,
     HostPorts,
@@ -91,17 +93,22 @@ class Settings(BaseSettings):
     home: Annotated[AbsolutePath, Env("QUARTET_HOME")] = Field(default_factory=lambda: Path("var").absolute())
     knowledge_dir: Annotated[AbsolutePath, Env("KNOWLEDGE_DIR")] = Field(default_factory=default_knowledge)
     workflows_path: tuple[AbsolutePath, ...] = ()  # folders with further workflows
+    agents_path: tuple[AbsolutePath, ...] = ()  # folders with further agents
+    # Agents of installed packages that may be loaded, by their entry points; no other one is imported.
+    agents_python: Annotated[EntryPoints, Env("AGENTS_PYTHON")] = ()
+    # Private addresses at which agents may be called.
+    agents_allow_hosts: Annotated[HostPorts, Env("AGENTS_ALLOW_HOSTS")] = ()
+    packs: PacksSection = PacksSection()  # which workflow packs are trusted
     database_url: Annotated[
         DatabaseUrl | None, Env("DATABASE_URL"), Unused("everything is kept in SQLite under QUARTET_HOME")
     ] = None
     redis_url: Annotated[RedisUrl | None, Env("REDIS_URL"), Unused("nothing needs Redis")] = None
     secret_keys: Annotated[SecretKeys | None, Env("QUARTET_SECRET_KEY")] = None  # see bot.secret_keys
-    workspaces_dir: Annotated[
-        AbsolutePath | None, Env("WORKSPACES_DIR"), Unused("agents run no code in this version")
-    ] = None
-    max_rounds: Annotated[
-        int, Field(ge=1, le=1000), Env("MAX_ROUNDS"), Unused("the workflow's own limits hold (max_visits)")
-    ] = 12
+    # Where agents that are programs get a folder for each step; unset: `workspaces` under QUARTET_HOME.
+    workspaces_dir: Annotated[AbsolutePath | None, Env("WORKSPACES_DIR")] = None
+    max_rounds: Annotated[int, Field(ge=1, le=100), Env("MAX_ROUNDS")] = (
+        12  # turns of a team's members, or of those a coordinator delegates to
+    )
 
     # models
     default_model: Annotated[ModelReference | None, Env("QUARTET_MODEL")] = None
@@ -220,10 +227,17 @@ class Settings(BaseSettings):
                 model = self.openai_model if name == "openai" else known.default_model
                 found[name] = ProviderSettings(name, urls.get(name) or known.base_url, keys.get(name), model)
         for name, own in self.own_providers.items():
-            found[name] = ProviderSettings(
-                name, own.base_url, self.own_provider_keys.get(name), own.default_model
-            )
+            if own.base_url is not None:
+                found[name] = ProviderSettings(
+                    name, own.base_url, self.own_provider_keys.get(name), own.default_model
+                )
         return found
+
+    @property
+    def provider_limits(self) -> dict[str, int]:
+        """Steps that may ask a provider at once, for those that have a limit."""
+        limits = {name: own.max_concurrent for name, own in self.own_providers.items()}
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def model_for(self, agent: str) -> str | None:
         """The model an agent talks to as `provider:model`; None: it works by rules.
@@ -284,12 +298,22 @@ class Settings(BaseSettings):
         for index, folder in enumerate(self.workflows_path):
             if not folder.is_dir():
                 yield ("workflows_path", index), f"there is no folder {folder}", "make it, or remove the line"
+        for index, folder in enumerate(self.agents_path):
+            if not folder.is_dir():
+                yield ("agents_path", index), f"there is no folder {folder}", "make it, or remove the line"
+
+    @property
+    def workspaces(self) -> Path:
+        """Where agents that are programs get their folders."""
+        return self.workspaces_dir or self.home / "workspaces"
 
     def _model_flaws(self) -> Iterator[tuple[YamlPath, str, str]]:
-        for name in self.own_providers:
-            if name in BUILT_IN:
-                message = f"the provider {name!r} is built in"
+        for name, own in self.own_providers.items():
+            if name in BUILT_IN and own.model_fields_set - {"max_concurrent"}:
+                message = f"the provider {name!r} is built in, and only its max_concurrent is set here"
                 yield ("providers", name), message, f"set {BUILT_IN[name].variable}, or choose another name"
+            elif name not in BUILT_IN and own.base_url is None:
+                yield ("providers", name), "its address is missing", "add `base_url:`"
         known = {*AGENTS, *(file.stem for file in agent_files())}
         references: list[tuple[YamlPath, str]] = []
         if self.default_model is not None:
@@ -304,7 +328,7 @@ class Settings(BaseSettings):
             provider = reference.partition(":")[0]
             if provider not in all_names:
                 yield path, f"the provider {provider!r} is unknown", suggest(provider, all_names)
-            elif provider not in usable:
+            elif provider not in usable and provider in BUILT_IN:
                 yield path, f"the provider {provider!r} has no key", f"set {BUILT_IN[provider].variable}"
 
 

@@ -62,6 +62,7 @@ def _known(field: str, info: FieldInfo) -> Known:
 KNOWN: tuple[Known, ...] = tuple(_known(field, info) for field, info in Settings.model_fields.items())
 VARIABLES: dict[str, Known] = {variable: known for known in KNOWN for variable in known.variables}
 _KEYS = {known.key: known for known in KNOWN}
+_FOLDERS = ("workflows_path", "agents_path")
 
 
 class Layer(PydanticBaseSettingsSource):
@@ -161,7 +162,7 @@ def read_yaml(path: Path, problems: list[ConfigProblem]) -> Layer:
             remedy = f"put {known.name}=… into .env or the environment" if known.variables else "remove it"
             problems.append(document.problem((key,), "secrets are not read from this file", remedy))
         elif value is not None:
-            values[key] = _from_folder(path.absolute().parent, value) if key == "workflows_path" else value
+            values[key] = _from_folder(path.absolute().parent, value) if key in _FOLDERS else value
     origins = {key: Origin(name, document.mark((key,)).line, key) for key in values}
     return Layer(values, origins, Document(name, values, document.marks))
 

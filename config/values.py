@@ -5,6 +5,7 @@ Messages read `what is wrong; what to do`.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable
@@ -231,6 +232,17 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], CommaLi
 SlackBots = Annotated[tuple[Annotated[str, AfterValidator(_slack_bot)], ...], CommaList]
 
 
+def _entry_point(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", value):
+        raise ValueError(
+            f"{value[:40]!r} is no name of an agent; write the name of its entry point, as changelog"
+        )
+    return value
+
+
+EntryPoints = Annotated[tuple[Annotated[str, AfterValidator(_entry_point)], ...], CommaList]
+
+
 def _project_id(value: str) -> str:
     """The id of a CustomGPT project."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
@@ -250,3 +262,20 @@ def _model_reference(value: str) -> str:
 
 ModelReference = Annotated[str, AfterValidator(_model_reference)]
 ModelName = Annotated[str, Field(pattern=r"^\S{1,200}$")]
+
+
+# ── packs ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _public_key(value: str) -> str:
+    """An Ed25519 public key: 32 bytes in base64."""
+    try:
+        content = base64.b64decode(value.strip(), validate=True)
+    except ValueError:
+        content = b""
+    if len(content) != 32:
+        raise ValueError("is no Ed25519 public key, 32 bytes in base64; copy the `key` of a pack.sig")
+    return base64.b64encode(content).decode()
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]

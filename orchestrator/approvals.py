@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from orchestrator.events import ApprovalRequested, Json, RunId, RunSettings
 from orchestrator.ids import approval_id, digest
-from orchestrator.workflow import ApprovalNode
+from orchestrator.workflow import ApprovalNode, InputNode
 
 
 def request(
@@ -37,6 +37,37 @@ def request(
         allow_requester=node.allow_requester and settings.allow_requester,
         expires_at=now + timedelta(seconds=seconds),
         on_expiry=node.on_expiry,
+    )
+
+
+def question(
+    run_id: RunId,
+    name: str,
+    visit: int,
+    node: InputNode,
+    text: str,
+    settings: RunSettings,
+    now: datetime,
+) -> ApprovalRequested:
+    """The question of an input node: it wants text."""
+    seconds = node.expires_after if node.expires_after is not None else settings.expires_after_s
+    arguments: Json = {"question": text}
+    if node.default is not None:
+        arguments["default"] = node.default
+    return ApprovalRequested(
+        node=name,
+        visit=visit,
+        approval_id=approval_id(run_id, name, visit),
+        of=name,
+        title=node.title or "A question",
+        body=text,
+        arguments=arguments,
+        digest=digest(arguments),
+        approvers=node.approvers or settings.approvers,
+        allow_requester=True,
+        expires_at=now + timedelta(seconds=seconds),
+        on_expiry="expire" if node.default is None else "approve",
+        wants="text",
     )
 
 

@@ -113,6 +113,76 @@ class Reviewed(Review):
     repeated: bool = False  # nothing but findings that an earlier review of this run had
 
 
+class Issue(Artifact):
+    """One thing that an agent found."""
+
+    severity: Literal["info", "minor", "major", "critical"]
+    where: str = Field(default="", description="file, component or place")
+    problem: str = Field(min_length=1)
+    remedy: str = Field(default="", description="what to do about it")
+
+
+class Report(Artifact):
+    """What an agent made or found out, for any kind of work: text, findings, files, and how it came out."""
+
+    body: str = Field(description="the whole result in Markdown")
+    outcome: str = Field(
+        default="done", description="how it came out, in one word of those that were offered"
+    )
+    issues: list[Issue] = Field(default_factory=list[Issue])
+    items: list[str] = Field(
+        default_factory=list, description="the parts of it that others work on one by one"
+    )
+    files: list[MadeFile] = Field(default_factory=list[MadeFile])
+
+
+class Member(Artifact):
+    """One member of a team."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$", description="short, unique in the team")
+    agent: str = Field(description="the agent that plays it: one of those that were offered")
+    role: str = Field(min_length=1, description="what this member is for, in a few words")
+    instructions: str = Field(min_length=1)
+    tools: list[str] = Field(
+        default_factory=list, description="of those that its agent has; empty: all of them"
+    )
+
+
+class TeamPlan(Artifact):
+    """Who works together on a task, and how they take turns."""
+
+    goal: str = Field(min_length=1)
+    members: list[Member] = Field(min_length=1, max_length=8)
+    speaking: Literal["in_turn", "as_needed"] = Field(
+        default="as_needed",
+        description="in_turn: in the order of the list; as_needed: the coordinator chooses",
+    )
+    rounds: int = Field(default=6, ge=1, le=100, description="turns of members at most")
+    done_when: str = Field(default="", description="how the team sees that it is done")
+
+
+class Delegation(Artifact):
+    """Who works next and on what, or that it is done."""
+
+    member: str = Field(default="", description="name of the member or agent who works next; empty when done")
+    task: str = Field(default="", description="what they are to do now, complete in itself")
+    done: bool = Field(description="true: nothing is left to delegate")
+    reason: str = ""
+
+
+class WorkflowDraft(Artifact):
+    """A workflow drafted from plain words."""
+
+    yaml: str = Field(description="the whole definition in YAML")
+    explanation: str = Field(description="what it does, step by step, for the person who asked")
+    schedule: str = Field(
+        default="", description="cron expression in five fields when it is to run by the clock"
+    )
+    time_zone: str = Field(
+        default="", description="IANA name, such as Europe/Berlin; empty: the bot's default"
+    )
+
+
 class Answer(Artifact):
     """What the person gets at the end."""
 
@@ -129,5 +199,9 @@ ARTIFACTS: dict[str, type[Artifact]] = {
     "Plan": Plan,
     "Draft": Draft,
     "Review": Review,
+    "Report": Report,
+    "TeamPlan": TeamPlan,
+    "Delegation": Delegation,
+    "WorkflowDraft": WorkflowDraft,
 }
 """Output types that an agent's file may name."""

@@ -12,7 +12,9 @@ OrchestratorError
     ├── ModelUnavailable the provider did not answer in spite of retries
     ├── OutputInvalid    the answer did not fit its type, twice sent back
     ├── LimitReached     a limit of calls, tokens or time of the agent
-    └── ToolFailed       a tool that the step cannot do without
+    ├── ToolFailed       a tool that the step cannot do without
+    ├── NoAgent          nobody who is there can do it
+    └── AgentFailed      an agent of one's own (Python, HTTP, MCP, a command) failed or cannot be reached
 """
 
 from __future__ import annotations
@@ -89,3 +91,15 @@ class ToolFailed(StepError):
     """A tool failed that the step needs."""
 
     kind = "tool_failed"
+
+
+class NoAgent(StepError):
+    """No agent fits, or none that fits is there now."""
+
+    kind = "no_agent"
+
+
+class AgentFailed(StepError):
+    """An agent that runs elsewhere failed."""
+
+    kind = "agent_failed"

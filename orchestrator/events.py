@@ -23,6 +23,7 @@ RunStatus = Literal[
 ]
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "stopped", "expired"})
 DecisionKind = Literal["approve", "edit", "changes", "reject"]
+Priority = Literal["critical", "high", "medium", "low"]
 Engine = Literal["models", "rules"]
 WITHDRAWN = "withdrawn: the message was deleted"  # StopRequested.reason of a turn that was taken back
 
@@ -142,6 +143,14 @@ class OpaqueBit(Fact):
 AnswerBit = Annotated[TextBit | ToolCall | OpaqueBit, Field(discriminator="kind")]
 
 
+class Forked(Fact):
+    """Where a run was forked from: it shares that run's past up to a step."""
+
+    run_id: RunId
+    node: str  # the step that it begins anew
+    visit: int
+
+
 # ── the run ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -149,7 +158,7 @@ class RunCreated(Fact):
     """A turn was accepted. Committed together with its inbox row."""
 
     type: Literal["run_created"] = "run_created"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     conversation_id: str
     workflow: str
     workflow_version: str
@@ -157,6 +166,10 @@ class RunCreated(Fact):
     engine: Engine
     turn: TurnRecord
     settings: RunSettings = RunSettings()
+    inputs: Json = Field(default_factory=dict)  # as the workflow's `inputs` allow, defaults filled in
+    priority: Priority = "medium"
+    deadline: datetime | None = None  # aware, UTC; a run that is not done by then ends as expired
+    forked: Forked | None = None
 
 
 class RunStarted(Fact):
@@ -242,7 +255,82 @@ class BranchTaken(Fact):
     why: str = ""  # the condition that held
 
 
+class EdgesTaken(Fact):
+    """A finished node leads to several nodes, or to one that still waits for others.
+
+    Each way waits until its target begins. None: the branch ends here.
+    """
+
+    type: Literal["edges_taken"] = "edges_taken"
+    v: Literal[1] = 1
+    node: str
+    to: tuple[str, ...]  # names in the same workflow; none: the branch ends here
+    dead: bool = False  # what they need failed: they are skipped
+
+
+class BranchDropped(Fact):
+    """Branches arrived where nobody waits for them any more: a join went on without them."""
+
+    type: Literal["branch_dropped"] = "branch_dropped"
+    v: Literal[1] = 1
+    node: str  # the join
+    after: tuple[str, ...]  # the finished nodes that led here; they are used up
+
+
+class StepSkipped(Fact):
+    """A node is not worked on (any more): what it needs failed, or its join has enough without it."""
+
+    type: Literal["step_skipped"] = "step_skipped"
+    v: Literal[1] = 1
+    node: str
+    visit: int
+    after: tuple[str, ...] = ()
+    why: str
+
+
+class GroupStarted(Fact):
+    """A node began that works through others: a map over a list, another workflow, the undoing of steps.
+
+    Its items are the steps `node[0]`, `node[1]`, …; the nodes of another workflow are `node/name`
+    (in a map over workflows `node[0]/name`). It ends with its own StepEnded or StepFailed.
+    """
+
+    type: Literal["group_started"] = "group_started"
+    v: Literal[1] = 1
+    node: str
+    visit: int
+    attempt: int = 1
+    after: tuple[str, ...] = ()
+    kind: Literal["map", "workflow", "undo"]
+    items: tuple[Any, ...] = ()  # JSON; map: what it goes over; undo: {"node": what is undone, "by": node}
+    inputs: Json = Field(default_factory=dict)  # workflow: its inputs
+
+
 # ── inside an agent's turn ───────────────────────────────────────────────────────────────────
+
+
+class AgentAssigned(Fact):
+    """Which agent works on an attempt, where the node does not name it."""
+
+    type: Literal["agent_assigned"] = "agent_assigned"
+    v: Literal[1] = 1
+    node: str
+    visit: int
+    attempt: int
+    agent: str
+    member: str = ""  # the name under which it works in a team
+    why: str = ""  # "fits research, fewest failures"
+
+
+class CheckpointSaved(Fact):
+    """An agent saved where it stands inside a long step; the newest counts."""
+
+    type: Literal["checkpoint_saved"] = "checkpoint_saved"
+    v: Literal[1] = 1
+    node: str
+    visit: int
+    attempt: int
+    content: Json
 
 
 class ModelAnswered(Fact):
@@ -308,7 +396,7 @@ class ApprovalRequested(Fact):
     """A question to people. What runs later is exactly `arguments`, which `digest` seals."""
 
     type: Literal["approval_requested"] = "approval_requested"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     node: str
     visit: int
     approval_id: ApprovalId
@@ -321,19 +409,21 @@ class ApprovalRequested(Fact):
     allow_requester: bool = True
     expires_at: datetime  # aware, UTC
     on_expiry: Literal["expire", "reject", "approve"] = "expire"
+    wants: Literal["decision", "text"] = "decision"  # text: `edited` of an edit is {"text": …}
 
 
 class DecisionGiven(Fact):
     """From outside: a person decided. The first that fits wins; later ones stay as late."""
 
     type: Literal["decision_given"] = "decision_given"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     approval_id: ApprovalId
     decision: DecisionKind
     who: Who
     comment: str = ""
     edited: Json | None = None  # with "edit": the new arguments, validated before
     digest: str = ""  # what the person saw; "" where the platform cannot tell
+    key: str = ""  # inbox key of the message that was the answer; "": a click or a form
 
 
 class ApprovalResolved(Fact):
@@ -406,6 +496,12 @@ Body = Annotated[
     | StepEnded
     | StepFailed
     | BranchTaken
+    | EdgesTaken
+    | BranchDropped
+    | StepSkipped
+    | GroupStarted
+    | AgentAssigned
+    | CheckpointSaved
     | ModelAnswered
     | ToolReturned
     | ModelRetried

@@ -89,11 +89,82 @@ def problems(text: str, names: set[str] | frozenset[str]) -> Iterator[str]:
         yield f"{text!r} uses the unknown name {name!r}; known are {', '.join(sorted(names))}"
 
 
+def reads(text: str) -> frozenset[tuple[str, str]]:
+    """The variables that a condition reads, each with the key that it reads of it: ("inputs", "version").
+
+    The key is "" where the whole variable is read, or one that is known only when it is worked out. Of a text
+    that is no condition: nothing.
+    """
+    try:
+        tree = _parse(text)
+    except ExpressionError:
+        return frozenset()
+    found: set[tuple[str, str]] = set()
+    done: set[ast.AST] = set()
+    for node in ast.walk(tree):  # from the outside in: `a.b` before the `a` in it
+        if isinstance(node, ast.Call):
+            done.add(node.func)
+        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.value, ast.Name):
+            done.add(node.value)
+            found.add((node.value.id, _key(node)))
+        elif isinstance(node, ast.Name) and node not in done:
+            found.add((node.id, ""))
+    return frozenset(found)
+
+
+def compares(text: str) -> frozenset[tuple[str, str, str]]:
+    """The words that a condition compares a key of a variable with: ("tests", "outcome", "failed").
+
+    Of a text that is no condition: nothing.
+    """
+    try:
+        tree = _parse(text)
+    except ExpressionError:
+        return frozenset()
+    found: set[tuple[str, str, str]] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        for one, operation, other in zip(
+            [node.left, *node.comparators], node.ops, node.comparators, strict=False
+        ):
+            found |= set(_words_for(one, other)) if isinstance(operation, _SAME | _AMONG) else set()
+            found |= set(_words_for(other, one)) if isinstance(operation, _SAME) else set()
+    return frozenset(found)
+
+
+_SAME = ast.Eq | ast.NotEq
+_AMONG = ast.In | ast.NotIn  # `x in a.b` looks inside of the key; only `a.b in […]` says what it is
+
+
+def _words_for(read: ast.expr, said: ast.expr) -> Iterator[tuple[str, str, str]]:
+    if isinstance(read, ast.Attribute | ast.Subscript) and isinstance(read.value, ast.Name):
+        for word in _texts(said):
+            yield read.value.id, _key(read), word
+
+
+def _texts(node: ast.expr) -> list[str]:
+    parts = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    return [p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
+
+
+def _key(node: ast.Attribute | ast.Subscript) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    return key if isinstance(key, str) else ""
+
+
 def holds(text: str, variables: Mapping[str, Any]) -> bool:
-    """Whether a condition is true.
+    """Whether a condition is true. Arguments and errors are those of `value`."""
+    return bool(value(text, variables))
+
+
+def value(text: str, variables: Mapping[str, Any]) -> Any:
+    """What an expression comes to.
 
     Args:
-        text: the condition.
+        text: the expression.
         variables: names to JSON values.
 
     Raises:
@@ -103,7 +174,7 @@ def holds(text: str, variables: Mapping[str, Any]) -> bool:
     evaluator = _Evaluator(operators=OPERATORS, names=dict(variables))
     evaluator.functions = FUNCTIONS  # set afterwards: the constructor would add list, set, dict and tuple
     try:
-        return bool(evaluator.eval(text, previously_parsed=tree.body))
+        return evaluator.eval(text, previously_parsed=tree.body)
     except ZeroDivisionError as error:
         raise ExpressionError(f"{text!r} divides by zero") from error
     except RecursionError as error:

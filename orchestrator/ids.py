@@ -9,6 +9,7 @@ import secrets
 from orchestrator.events import ApprovalId, Json, RunId
 
 _LETTERS = "abcdefghjkmnpqrstvwxyz23456789"  # none that look alike
+MAX_NAME = 45  # characters of a node in an approval's id
 _PAIRS = [a + b for a in _LETTERS for b in _LETTERS]
 
 
@@ -22,8 +23,14 @@ def new_run_id() -> RunId:
 
 
 def approval_id(run_id: RunId, node: str, visit: int) -> ApprovalId:
-    """The id of a node's approval; the same question has the same id after any restart."""
-    return ApprovalId(f"{run_id}-{node}-{visit}")
+    """The id of a node's approval; the same question has the same id after any restart.
+
+    It stands in addresses and in buttons, so it is short and has neither / nor [.
+    """
+    name = node.replace("/", ".").replace("[", "-").replace("]", "")
+    if len(name) > MAX_NAME:
+        name = f"{name[: MAX_NAME - 13]}-{hashlib.sha256(node.encode()).hexdigest()[:12]}"
+    return ApprovalId(f"{run_id}-{name}-{visit}")
 
 
 def digest(arguments: Json) -> str:

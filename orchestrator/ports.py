@@ -21,6 +21,7 @@ from orchestrator.events import (
     Line,
     ModelAnswered,
     OutputSentBack,
+    Priority,
     RunCreated,
     RunEvent,
     RunId,
@@ -29,7 +30,9 @@ from orchestrator.events import (
     ToolReturned,
     TurnRecord,
     Usage,
+    Who,
 )
+from orchestrator.workflow import Retry
 
 
 class Clock(Protocol):
@@ -81,15 +84,18 @@ class Claimed:
 class Log(Protocol):
     """The append-only log of every run, with what must commit together with it."""
 
-    async def accept(self, run_id: RunId, created: RunCreated) -> Accepted:
+    async def accept(self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = ()) -> Accepted:
         """Store the inbox row (`created.turn.key`), the run's first event, its place in the conversation.
 
         If no run of the conversation is unfinished, `RunStarted` is appended in the same transaction.
+
+        Args:
+            past: of a forked run, what it shares with the run it comes from; appended behind `created`.
         """
         ...
 
     async def known(self, key: str) -> RunId | None:
-        """The run that the message with this key made, or was handed to (`Steered`); None: never seen."""
+        """The run that the message with this key made, or was handed to; None: never seen."""
         ...
 
     async def first_time(self, key: str) -> bool:
@@ -211,6 +217,14 @@ class Due:
     at: datetime
 
 
+class AgentOutcome(NamedTuple):
+    """How an attempt of an agent ended."""
+
+    agent: str
+    kind: str  # of its problem; "": it ended well
+    seconds: float
+
+
 T = TypeVar("T")
 
 
@@ -282,6 +296,14 @@ class Views(Protocol):
         """Usage by agent's model ("provider:model") since a time; of a workspace ("slack:T1"), or of all."""
         ...
 
+    async def agent_outcomes(self, *, limit: int = 2_000) -> list[AgentOutcome]:
+        """How the newest attempts of agents ended, oldest first."""
+        ...
+
+    async def agents_at_work(self) -> dict[str, int]:
+        """Attempts under way by agent, in every process that shares the database."""
+        ...
+
 
 # ── deliveries ───────────────────────────────────────────────────────────────────────────────
 
@@ -335,8 +357,123 @@ class ChannelSettings(Protocol):
         ...
 
 
-class Store(Log, Views, Deliveries, ChannelSettings, Protocol):
-    """One database behind all four."""
+# ── workflow definitions ─────────────────────────────────────────────────────────────────────
+
+Origin = Literal["file", "saved", "rollback", "removed"]
+
+
+class NewVersion(NamedTuple):
+    """A version of a workflow that is to be kept."""
+
+    name: str
+    origin: Origin
+    source: str  # the file it comes from, "shipped", "pack NAME", a path; "": people saved it
+    digest: str  # of the definition; "": removed
+    definition: Json | None  # None: removed
+    who: Who | None  # None: nobody, a file changed
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowVersion:
+    """One version of a workflow, as it was kept. The newest of a name is the one that counts."""
+
+    name: str
+    version: int  # 1, 2, … for each name
+    origin: Origin
+    source: str
+    digest: str
+    definition: Json | None
+    who: Who | None
+    note: str
+    at: datetime  # aware, UTC
+
+
+class Definitions(Protocol):
+    """The versions of workflows. Rows are only added, so that what was can be looked at and come back."""
+
+    async def add_version(self, new: NewVersion) -> int:
+        """Keep a version; returns its number. Several processes may do so at once.
+
+        Nothing is added where it says nothing new: a file's definition that is the last one this file
+        had (also if people went back behind it since), or one that is the newest already.
+        """
+        ...
+
+    async def workflow_versions(self, name: str) -> list[WorkflowVersion]:
+        """All versions of a workflow, oldest first; empty: there never was one."""
+        ...
+
+    async def newest_versions(self) -> list[WorkflowVersion]:
+        """The newest version of each name, removed ones too."""
+        ...
+
+    async def versions_mark(self) -> int:
+        """A number that grows with every added version; cheap to ask."""
+        ...
+
+
+# ── schedules ────────────────────────────────────────────────────────────────────────────────
+
+ScheduleState = Literal["on", "paused", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A workflow that starts by the clock."""
+
+    id: str
+    conversation_id: str  # where its runs take place
+    workflow: str
+    cron: str  # five fields
+    zone: str  # IANA name
+    text: str  # the request of each run
+    inputs: Mapping[str, Any]
+    priority: str  # "": as the workflow says
+    who: Who  # made it; its runs are that person's
+    groups: tuple[str, ...]  # of that person, when it was made
+    is_admin: bool  # likewise
+    state: ScheduleState
+    note: str  # why it was paused; "": by a person's word
+    due: datetime  # aware, UTC: the next time that is waited for
+    last_run: str  # the newest run it started; "": none yet
+    at: datetime  # when it was made; aware, UTC
+
+
+class Schedules(Protocol):
+    """What starts by the clock. Removed ones stay, so that what made one and comes again makes no other."""
+
+    async def add_schedule(self, new: Schedule) -> bool:
+        """Keep a schedule; False: there is, or was, one of this id, and it stays as it is."""
+        ...
+
+    async def schedule(self, schedule_id: str) -> Schedule | None:
+        """One schedule; removed ones too."""
+        ...
+
+    async def schedules(self) -> list[Schedule]:
+        """Those that were not removed, oldest first."""
+        ...
+
+    async def schedules_due(self, until: datetime) -> list[Schedule]:
+        """Those that are on and whose time has come, the longest due first."""
+        ...
+
+    async def schedule_done(
+        self, schedule_id: str, due: datetime, following: datetime, run_id: str = ""
+    ) -> bool:
+        """What was due at `due` was seen to; wait for `following`. False: somebody else was faster."""
+        ...
+
+    async def set_schedule(
+        self, schedule_id: str, state: ScheduleState, note: str = "", due: datetime | None = None
+    ) -> bool:
+        """Pause, resume (`due`: what is waited for then) or remove; False: it is not there any more."""
+        ...
+
+
+class Store(Log, Views, Deliveries, ChannelSettings, Definitions, Schedules, Protocol):
+    """One database behind all six."""
 
     async def close(self) -> None:
         """Commit what is under way and close every connection."""
@@ -366,6 +503,14 @@ class Scheduler(Protocol):
 # ── agents ───────────────────────────────────────────────────────────────────────────────────
 
 Recorded = ModelAnswered | ToolReturned | OutputSentBack
+AgentStatus = Literal["idle", "busy", "error", "offline"]
+
+
+class Said(NamedTuple):
+    """What a member of a team did in a turn of its own."""
+
+    member: str
+    output: Json
 
 
 class StepInput(NamedTuple):
@@ -384,6 +529,16 @@ class StepInput(NamedTuple):
     steering: tuple[str, ...] = ()  # messages given while the run works, oldest first
     recorded: tuple[Recorded, ...] = ()  # what this attempt did before a crash
     previous_reviews: tuple[Json, ...] = ()  # earlier reviews of this run, oldest first
+    task: str = ""  # what the workflow's node asks for, filled in; "": the turn alone says it
+    inputs: Mapping[str, Any] = MappingProxyType({})  # of the workflow that the node is part of
+    item: Any = None  # inside a map: what this step works on
+    outcomes: tuple[str, ...] = ()  # what a Report's outcome may be; empty: any
+    member: Json | None = None  # artifacts.Member: the part of a team that the agent plays
+    team: Json | None = None  # artifacts.TeamPlan, where the node has one
+    talk: tuple[Said, ...] = ()  # what members of the team did so far, oldest first
+    checkpoint: Json | None = None  # what the agent saved last (`StepSink.checkpoint`)
+    problem: Json | None = None  # for error handlers: {"node", "problem": {"kind", "message"}}
+    undoing: str = ""  # the node whose work is to be undone; its output is `item`
 
 
 class StepSink(Protocol):
@@ -401,6 +556,14 @@ class StepSink(Protocol):
         """What the agent does now, for people to see. May be lost."""
         ...
 
+    async def checkpoint(self, content: Json) -> None:
+        """Keep where the agent stands; after a crash it comes back as `StepInput.checkpoint`.
+
+        Raises:
+            Fenced: as in `record`.
+        """
+        ...
+
     def steering(self) -> tuple[str, ...]:
         """Messages for the agents that arrived so far, oldest first."""
         ...
@@ -415,10 +578,50 @@ class AgentInfo:
     capabilities: tuple[str, ...]
     model: str  # "provider:model", or "rules"
     tools: tuple[str, ...]
+    priority: Priority = "medium"
+    status: AgentStatus = "idle"
+    load: int = 0  # steps it works on now
+    max_concurrent: int | None = None
+    steps: int = 0  # of its record: attempts that ended
+    success_rate: float | None = None  # 0 to 1; None: no record
+    mean_s: float | None = None  # seconds for a step that ended well
+    origin: str = "file"  # "file", "python", "http", "a2a", "mcp", "command"
+    trouble: str = ""  # why its status is error or offline
+
+
+class Choice(NamedTuple):
+    """The agent that fits."""
+
+    agent: str
+    why: str  # for people: "fits research, 1 of 2 wished capabilities, 96 % well"
+
+
+class Room(NamedTuple):
+    """How many steps may be at work at once; None: no limit of its own."""
+
+    provider: str  # "" for agents without a model's provider
+    agent_limit: int | None
+    provider_limit: int | None
 
 
 class Agents(Protocol):
     """The agents a run can call."""
+
+    def choose(self, requires: Sequence[str], prefers: Sequence[str] = ()) -> Choice:
+        """The agent that fits best: capabilities, then status, load, priority and record.
+
+        Raises:
+            NoAgent: nobody who is there has all of `requires`; retryable when somebody offline has.
+        """
+        ...
+
+    def room(self, agent: str, settings: RunSettings) -> Room:
+        """Limits that hold for a step of this agent in a run with these settings."""
+        ...
+
+    def retry(self, agent: str) -> Retry | None:
+        """How a failed step of this agent is tried again where its node does not say; None: not said."""
+        ...
 
     def names(self) -> Sequence[str]:
         """Names of all agents."""

@@ -7,12 +7,17 @@ the run notices them. Nothing here knows chat platforms or HTTP.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_args
 
 from orchestrator import approvals
+from orchestrator import inputs as inputs_of
 from orchestrator.bus import Bus, Flag
-from orchestrator.engine.state import Approval, RunState, fold
+from orchestrator.engine import forks
+from orchestrator.engine.fold import fold
+from orchestrator.engine.state import Approval, RunState
 from orchestrator.errors import Conflict, NotFound, Refused
 from orchestrator.events import (
     ENDED,
@@ -23,8 +28,10 @@ from orchestrator.events import (
     DecisionKind,
     Engine,
     FeedbackGiven,
+    Forked,
     Json,
     PauseRequested,
+    Priority,
     ResumeRequested,
     RunCreated,
     RunEvent,
@@ -91,20 +98,26 @@ class Service:
         turn: TurnRecord,
         workflow: str = "quartet",
         settings: RunSettings | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        priority: Priority | None = None,
+        deadline: datetime | None = None,
     ) -> Accepted:
         """Make a run of a turn; it begins at once, or after the conversation's unfinished runs.
 
         The turn's key is the idempotency key: the same key again gives the same run.
 
+        Args:
+            inputs: of the workflow; its defaults are filled in.
+            priority: None: what the workflow's inputs say (`severity` critical to low), else medium.
+            deadline: aware, UTC; a run that is not done by then ends as expired.
+
         Raises:
             NotFound: no such workflow.
+            Refused: the inputs are not what the workflow takes.
         """
         definition = self.workflow(workflow)
-        if definition.digest not in self._saved:
-            await self.store.save_definition(
-                definition.digest, definition.model_dump(mode="json", by_alias=True)
-            )
-            self._saved.add(definition.digest)
+        checked = inputs_of.checked(definition, inputs or {})
+        await self._keep(definition)
         created = RunCreated(
             conversation_id=conversation_id,
             workflow=definition.name,
@@ -113,13 +126,71 @@ class Service:
             engine=self._engine,
             turn=turn,
             settings=settings or RunSettings(),
+            inputs=checked,
+            priority=priority or _priority(checked),
+            deadline=deadline,
         )
-        accepted = await self.store.accept(new_run_id(), created)
+        return await self._accept(created)
+
+    async def fork(
+        self,
+        run_id: RunId,
+        node: str,
+        *,
+        key: str,
+        who: Who,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Accepted:
+        """Begin a run that shares another one's past up to a step, with changed inputs where given.
+
+        Args:
+            run_id: the run to fork; it may have ended or not.
+            node: the step to begin anew, in its latest visit.
+            key: idempotency key, as of a turn.
+            who: asks for it; the new run's requester.
+            inputs: those that change.
+
+        Raises:
+            NotFound: no such run.
+            Refused: the run has no such step, or the inputs are not what its workflow takes.
+        """
+        events = await self.store.events(run_id)
+        state = fold(events)
+        if state is None:
+            raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
+        definition = Workflow.model_validate(await self.store.definition(state.created.workflow_digest))
+        given = {**state.created.inputs, **(inputs or {})}
+        if inputs:
+            given = inputs_of.checked(definition, given)
+        new = new_run_id()
+        past, visit = forks.past(events, node, new)
+        created = state.created.model_copy(
+            update={
+                "turn": state.created.turn.model_copy(update={"key": key, "who": who}),
+                "inputs": given,
+                "deadline": None,
+                "forked": Forked(run_id=run_id, node=node, visit=visit),
+            }
+        )
+        return await self._accept(created, new, past)
+
+    async def _accept(
+        self, created: RunCreated, run_id: RunId | None = None, past: Sequence[Body] = ()
+    ) -> Accepted:
+        accepted = await self.store.accept(run_id or new_run_id(), created, past=past)
         if not accepted.duplicate:
             self.bus.publish(News(accepted.run_id, 1))
             if accepted.queued_behind == 0:
                 await self._scheduler.wake(accepted.run_id)
         return accepted
+
+    async def _keep(self, definition: Workflow) -> None:
+        """Keep what a run begins with: the definition may be another one tomorrow."""
+        if definition.digest not in self._saved:
+            await self.store.save_definition(
+                definition.digest, definition.model_dump(mode="json", by_alias=True)
+            )
+            self._saved.add(definition.digest)
 
     async def state(self, run_id: RunId) -> RunState:
         """The fold of a run's log.
@@ -142,8 +213,12 @@ class Service:
         comment: str = "",
         edited: Json | None = None,
         digest: str = "",
+        key: str = "",
     ) -> Decided:
         """Record a decision. The first that fits counts; a later one changes nothing and is told so.
+
+        Args:
+            key: inbox key of the message that is the answer; delivered again it is known (`Log.known`).
 
         Raises:
             NotFound: no such approval.
@@ -170,7 +245,7 @@ class Service:
                     row.run_id, self._decision(approval_id, decision, who, comment, edited, digest)
                 )
             return Decided(counted=False, approval=approval, run_id=row.run_id)
-        fact = self._decision(approval_id, decision, who, comment, edited, digest)
+        fact = self._decision(approval_id, decision, who, comment, edited, digest, key)
         seq = await self.fact(row.run_id, fact)
         after = fold(e for e in await self.store.events(row.run_id) if e.seq <= seq)
         assert after is not None
@@ -186,9 +261,16 @@ class Service:
         comment: str,
         edited: Json | None,
         digest: str,
+        key: str = "",
     ) -> DecisionGiven:
         return DecisionGiven(
-            approval_id=approval_id, decision=decision, who=who, comment=comment, edited=edited, digest=digest
+            approval_id=approval_id,
+            decision=decision,
+            who=who,
+            comment=comment,
+            edited=edited,
+            digest=digest,
+            key=key,
         )
 
     async def steer(self, run_id: RunId, *, key: str, text: str, who: Who) -> None:
@@ -289,3 +371,9 @@ class Service:
                 await flag.wait(FOLLOW_POLL_S)
         finally:
             deaf()
+
+
+def _priority(inputs: Mapping[str, Any]) -> Priority:
+    """A bug's severity sets how urgent its run is."""
+    given = str(inputs.get("severity", "")).lower()
+    return next((p for p in get_args(Priority) if p == given), "medium")

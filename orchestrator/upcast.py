@@ -32,7 +32,17 @@ BODIES: Mapping[str, type[Fact]] = _bodies()
 VERSIONS: Mapping[str, int] = {name: _first(model, "v") for name, model in BODIES.items()}
 """Event type → today's version."""
 
-UPCASTERS: dict[tuple[str, int], Upcaster] = {}
+
+def _same_in_2(fact: Json) -> Json:
+    """Version 2 only adds fields, and what they are by default is what version 1 meant."""
+    return {**fact, "v": 2}
+
+
+UPCASTERS: dict[tuple[str, int], Upcaster] = {
+    ("run_created", 1): _same_in_2,  # 2: inputs, priority, deadline, forked
+    ("approval_requested", 1): _same_in_2,  # 2: wants
+    ("decision_given", 1): _same_in_2,  # 2: key
+}
 """(type, v) → what turns the dict of that version into the one of version v + 1, or of another type."""
 
 

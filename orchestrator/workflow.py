@@ -9,17 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator import expressions
+from orchestrator.events import Priority
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-VARIABLES = frozenset({"visits", "policies", "inputs"})  # what conditions read besides nodes' outputs
+Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,39}$")]
+# What conditions read besides nodes' outputs; `item` and `index` only inside a map, `problem` after an error.
+VARIABLES = frozenset({"visits", "policies", "inputs", "item", "index", "problem"})
+Outcome = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,39}$")]
+MAX_NODES = 1000
+MAX_TIMEOUT_S = 604_800.0  # a week for one attempt
+MAX_WAIT_S = 31_536_000.0  # a year for people
+
+
+def scope_of(instance: str) -> str:
+    """The node that an instance is inside of: `build[2]/test` of `build[2]`, `plan` of none ("")."""
+    return instance.rpartition("/")[0]
 
 
 class Part(BaseModel):
@@ -45,18 +56,65 @@ class NodeBase(Part):
 
     title: str = ""
     retry: Retry = Retry()
-    timeout: float | None = Field(default=None, gt=0)  # seconds for one attempt
+    timeout: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_S)  # seconds for one attempt
+    priority: Priority | None = (
+        None  # None: the run's; a waiting critical step starts before a waiting low one
+    )
+    checkpoint: bool = False  # a further attempt goes on from what the last one saved
+    # Where several branches arrive. all: wait for all that can still come; any: the first is enough;
+    # a number: that many. What can only lead here is given up once there are enough.
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1, le=1000)] = "all"
+    depends_on: tuple[NodeName, ...] = ()  # sugar for edges from these nodes
 
 
-class AgentNode(NodeBase):
+class Assigned(NodeBase):
+    """Who works: an agent by name, whoever fits best by capabilities, or one that the run itself names."""
+
+    agent: str | None = None
+    requires: tuple[Capability, ...] = ()  # all of them
+    prefers: tuple[Capability, ...] = ()  # as many of them as there are
+    agent_from: str | None = None  # expression: the name of an agent, or with `team` of a member
+    team: NodeName | None = None  # the node whose output is the team that `agent_from` chooses from
+    task: str = ""  # what is to be done; {{ expressions }} are filled in. "": the run's request alone
+    outcomes: tuple[Outcome, ...] = ()  # what the outcome of a Report may be; conditions read it
+
+
+class AgentNode(Assigned):
     """An agent works; its output is the node's."""
 
     kind: Literal["agent"] = "agent"
-    agent: str
+    compensation: NodeName | None = None  # the node that undoes this one
+
+
+class MapNode(Assigned):
+    """An agent, or another workflow, works on each item of a list; `item` and `index` are variables.
+
+    Its output is `{"items": [output or null, …], "failed": [{"index", "problem"}, …]}`.
+    """
+
+    kind: Literal["map"]
+    over: str  # expression: a list
+    workflow: NodeName | None = None  # instead of an agent
+    inputs: dict[str, Any] = Field(default_factory=dict)  # of that workflow; texts are templates
+    max_concurrent: int = Field(default=4, ge=1, le=500)
+    on_item_error: Literal["fail", "continue"] = "fail"
+    compensation: NodeName | None = None
+
+
+class WorkflowNode(NodeBase):
+    """Another workflow runs inside of this one; its answer's draft (or last output) is the node's output."""
+
+    kind: Literal["workflow"]
+    workflow: NodeName
+    inputs: dict[str, Any] = Field(default_factory=dict)  # texts are templates, {{ expressions }} filled in
+    compensation: NodeName | None = None
 
 
 class DecisionNode(NodeBase):
-    """Chooses among its outgoing edges at once; does no work."""
+    """Takes the first of its outgoing edges that fits, at once; does no work.
+
+    All other nodes take every edge that fits: several branches then go on side by side.
+    """
 
     kind: Literal["decision"]
 
@@ -70,29 +128,48 @@ class ApprovalNode(NodeBase):
 
     kind: Literal["approval"]
     of: NodeName  # the node whose output is shown, and which an edit replaces
-    body: str = ""
+    body: str = ""  # {{ expressions }} are filled in
     approvers: tuple[str, ...] = ()  # empty: the channel's
+    approvers_from: str | None = None  # expression: a text or list of approvers, such as inputs.approvers
     allow_requester: bool = True
-    expires_after: float | None = Field(default=None, gt=0)  # seconds; None: the channel's (24 h)
+    expires_after: float | None = Field(
+        default=None, gt=0, le=MAX_WAIT_S
+    )  # seconds; None: the channel's (24 h)
     on_expiry: Literal["expire", "reject", "approve"] = "expire"
 
 
-class ErrorHandlerNode(NodeBase):
+class InputNode(NodeBase):
+    """Asks a person for text. Its output is `{"text": …}`; rejected leads on as in an approval."""
+
+    kind: Literal["input"]
+    question: str = Field(min_length=1)  # {{ expressions }} are filled in
+    approvers: tuple[str, ...] = ()  # who may answer; empty: the channel's
+    expires_after: float | None = Field(
+        default=None, gt=0, le=MAX_WAIT_S
+    )  # seconds; None: the channel's (24 h)
+    default: str | None = None  # what counts when nobody answers in time; None: the run expires
+
+
+class ErrorHandlerNode(Assigned):
     """Takes over where an edge `on: error` leads here.
 
-    With an agent it works on the failure; without one it only goes on, so that the
-    run can end with what there is.
+    With `compensate`, what was done is undone first: the `compensation` nodes of the steps that ended
+    well, newest first. With an agent it then works on the failure; without one it only goes on, so
+    that the run can end with what there is.
     """
 
     kind: Literal["error_handler"]
-    agent: str | None = None
+    compensate: bool = False
 
 
-Node = Annotated[AgentNode | DecisionNode | ApprovalNode | ErrorHandlerNode, Field(discriminator="kind")]
+Node = Annotated[
+    AgentNode | MapNode | WorkflowNode | DecisionNode | ApprovalNode | InputNode | ErrorHandlerNode,
+    Field(discriminator="kind"),
+]
 
 
 class Edge(Part):
-    """From one node to the next. Of a node's edges that fit, the first in the file is taken."""
+    """From one node to another. A decision takes the first that fits, any other node all that fit."""
 
     source: NodeName = Field(alias="from")
     target: NodeName = Field(alias="to")
@@ -107,12 +184,13 @@ class Edge(Part):
 
 
 class Answers(Part):
-    """Which nodes' outputs make the answer."""
+    """Which nodes' outputs make the answer: the draft, or titled sections, one for each node."""
 
-    draft: NodeName
+    draft: NodeName | None = None
     review: NodeName | None = None
     brief: NodeName | None = None
     plan: NodeName | None = None
+    sections: tuple[NodeName, ...] = ()  # those that were visited, in this order; after the draft
 
 
 class Policies(Part):
@@ -121,128 +199,158 @@ class Policies(Part):
     min_score: float = Field(default=7.0, ge=0, le=10)  # a review below it is not good enough
     max_steps: int = Field(default=100, ge=1, le=10_000)  # more: the run fails instead of going round
     max_model_calls: int = Field(default=60, ge=1, le=10_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """Something wrong in a definition."""
-
-    path: tuple[str | int, ...]  # into the document: ("edges", 3, "to")
-    message: str  # what is wrong and how to mend it
+    max_concurrent: int = Field(default=20, ge=1, le=500)  # steps at work at once in one run
+    # stop: a failed node without an edge `on: error` fails the run at once. continue: what does not
+    # depend on it goes on; the run fails only if nothing of its answer could be made.
+    on_failure: Literal["stop", "continue"] = "stop"
 
 
 class Workflow(Part):
     """A graph that a run walks through."""
 
     name: NodeName
-    version: str = "1"
+    version: str = Field(default="1", pattern=r"^[0-9A-Za-z][0-9A-Za-z._+-]{0,39}$")
     description: str = ""
     inputs: dict[str, Any] = Field(default_factory=dict)  # JSON Schema of the run's inputs
-    start: NodeName | None = None  # None: the first node in the file
-    nodes: dict[NodeName, Node] = Field(min_length=1)
+    # None: the first node in the file; with `strategy: parallel` or `graph`, or with `depends_on`, all nodes
+    # that nothing leads to.
+    start: NodeName | tuple[NodeName, ...] | None = None
+    # Sugar. sequential: each node leads to the next in the file; parallel: all begin at once; graph: as
+    # `depends_on` and `edges` say.
+    strategy: Literal["sequential", "parallel", "graph"] | None = None
+    nodes: dict[NodeName, Node] = Field(min_length=1, max_length=MAX_NODES)
     edges: tuple[Edge, ...] = ()
     answer: Answers | None = None
     policies: Policies = Policies()
+    # Those that nodes name, by name. Whoever loads definitions fills in what the file does not define
+    # itself, so that a run keeps all that it started with.
+    workflows: dict[NodeName, Workflow] = Field(default_factory=dict)
 
-    @property
-    def first(self) -> str:
-        """Where a run begins."""
-        return self.start or next(iter(self.nodes))
+    @cached_property
+    def links(self) -> tuple[Edge, ...]:
+        """All edges: those of the file, then what `depends_on` and `strategy` mean."""
+        meant = [
+            Edge.model_validate({"from": source, "to": name})
+            for name, node in self.nodes.items()
+            for source in node.depends_on
+        ]
+        if self.strategy == "sequential":
+            has_way = {e.source for e in (*self.edges, *meant) if e.on == "success"}
+            row = [name for name in self.nodes if name not in self.apart]
+            meant += [
+                Edge.model_validate({"from": source, "to": target})
+                for source, target in pairwise(row)
+                if source not in has_way
+            ]
+        return (*self.edges, *meant)
+
+    @cached_property
+    def apart(self) -> frozenset[str]:
+        """Nodes that no success leads to by itself: those that undo others, and error handlers."""
+        undoing = {getattr(node, "compensation", None) for node in self.nodes.values()}
+        return frozenset(n for n, node in self.nodes.items() if n in undoing or node.kind == "error_handler")
+
+    @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """Where a run begins, in the order of the file."""
+        if self.start is not None:
+            return (self.start,) if isinstance(self.start, str) else self.start
+        if self.strategy is None and not any(node.depends_on for node in self.nodes.values()):
+            return (next(iter(self.nodes)),)
+        if self.strategy == "sequential":  # a way back to the first node does not change that
+            return tuple(n for n in self.nodes if n not in self.apart)[:1]
+        targets = {edge.target for edge in self.links}
+        return tuple(n for n in self.nodes if n not in targets and n not in self.apart)
 
     @cached_property
     def outgoing(self) -> dict[str, tuple[Edge, ...]]:
         """Edges by their source, in the order of the file."""
-        return {n: tuple(e for e in self.edges if e.source == n) for n in self.nodes}
+        found: dict[str, list[Edge]] = {name: [] for name in self.nodes}
+        for edge in self.links:
+            found.setdefault(edge.source, []).append(edge)
+        return {name: tuple(edges) for name, edges in found.items()}
+
+    @cached_property
+    def incoming(self) -> dict[str, tuple[str, ...]]:
+        """Sources of the edges to a node, each once."""
+        found: dict[str, dict[str, None]] = {name: {} for name in self.nodes}
+        for edge in self.links:
+            found.setdefault(edge.target, {})[edge.source] = None
+        return {name: tuple(sources) for name, sources in found.items()}
+
+    @cached_property
+    def ahead(self) -> dict[str, tuple[str, ...]]:
+        """Sources of the edges to a node, without those that close a loop (each has `max_visits`)."""
+        free: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for edge in self.links:
+            if edge.max_visits is None:
+                free.setdefault(edge.target, []).append(edge.source)
+        for edge in self.links:
+            if edge.max_visits is not None and edge.target not in _before(free, edge.source):
+                free.setdefault(edge.target, []).append(edge.source)
+        return {name: tuple(dict.fromkeys(sources)) for name, sources in free.items()}
+
+    @cached_property
+    def _feeders(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def feeders(self, target: str) -> frozenset[str]:
+        """Nodes from which `target` can be reached without going back in a loop."""
+        found = self._feeders.get(target)
+        if found is None:
+            found = self._feeders[target] = frozenset(_before(self.ahead, target) - {target})
+        return found
+
+    def captives(self, join: str) -> frozenset[str]:
+        """Nodes before `join` that can lead nowhere but to it."""
+        free: set[str] = {name for name in self.nodes if name != join and not self.outgoing.get(name)}
+        todo = list(free)
+        while todo:
+            for source in self.incoming.get(todo.pop(), ()):
+                if source != join and source not in free:
+                    free.add(source)
+                    todo.append(source)
+        return self.feeders(join) - free
+
+    @cached_property
+    def _inside(self) -> dict[str, Workflow]:
+        return {"": self}
+
+    def inside(self, scope: str) -> Workflow:
+        """The definition that holds inside of an instance (`scope_of`); "": this one.
+
+        Raises:
+            KeyError: no workflow runs inside of it.
+        """
+        found = self._inside.get(scope)
+        if found is None:
+            outer, _, last = scope.rpartition("/")
+            around = self.inside(outer)
+            node = around.nodes[last.partition("[")[0]]
+            name = str(getattr(node, "workflow", None))
+            found = around.workflows.get(name) or self.workflows[name]
+            self._inside[scope] = found
+        return found
+
+    @cached_property
+    def chosen(self) -> frozenset[str]:
+        """Nodes whose agent the run itself names."""
+        return frozenset(n for n, node in self.nodes.items() if getattr(node, "agent_from", None) is not None)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the canonical definition."""
-        canonical = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        """SHA-256 of the definition. The order of nodes is part of it: a run may begin at the first."""
+        canonical = json.dumps(self.model_dump(mode="json", by_alias=True))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def problems(self, agents: frozenset[str] | None = None) -> Iterator[Flaw]:
-        """What is wrong with the graph.
 
-        Args:
-            agents: names of the agents that there are; None: not checked.
-        """
-        names = set(self.nodes)
-        if self.start is not None and self.start not in names:
-            yield Flaw(("start",), f"there is no node {self.start!r}; nodes are {_list(names)}")
-        for name, node in self.nodes.items():
-            if name in VARIABLES:
-                yield Flaw(("nodes", name), f"{name!r} is a variable of conditions; choose another name")
-            if isinstance(node, ApprovalNode) and node.of not in names:
-                yield Flaw(("nodes", name, "of"), f"there is no node {node.of!r}; nodes are {_list(names)}")
-            agent = node.agent if isinstance(node, AgentNode | ErrorHandlerNode) else None
-            if agent is not None and agents is not None and agent not in agents:
-                yield Flaw(
-                    ("nodes", name, "agent"), f"there is no agent {agent!r}; agents are {_list(agents)}"
-                )
-        yield from self._edge_problems(names)
-        yield from self._loop_problems(names)
-        if self.answer is not None:
-            for part in ("draft", "review", "brief", "plan"):
-                given: str | None = getattr(self.answer, part)
-                if given is not None and given not in names:
-                    yield Flaw(("answer", part), f"there is no node {given!r}; nodes are {_list(names)}")
-
-    def _edge_problems(self, names: set[str]) -> Iterator[Flaw]:
-        for i, edge in enumerate(self.edges):
-            for end, given in (("from", edge.source), ("to", edge.target)):
-                if given not in names:
-                    yield Flaw(("edges", i, end), f"there is no node {given!r}; nodes are {_list(names)}")
-            if edge.when is not None:
-                allowed = names | VARIABLES
-                for message in expressions.problems(edge.when, allowed):
-                    yield Flaw(("edges", i, "when"), message)
-            node = self.nodes.get(edge.source)
-            if edge.on in ("changes", "rejected") and node is not None and node.kind != "approval":
-                yield Flaw(
-                    ("edges", i, "on"),
-                    f"only an approval node has edges 'on: {edge.on}'; "
-                    f"{edge.source!r} is of kind {node.kind!r}",
-                )
-        reached = self._reached(names)
-        for name in self.nodes:
-            if name not in reached:
-                yield Flaw(("nodes", name), f"no edge leads to {name!r}; add one, or remove the node")
-
-    def _reached(self, names: set[str]) -> set[str]:
-        seen: set[str] = set()
-        todo = [self.first]
-        while todo:
-            name = todo.pop()
-            if name not in seen and name in names:
-                seen.add(name)
-                todo += [e.target for e in self.edges if e.source == name]
-        return seen
-
-    def _loop_problems(self, names: set[str]) -> Iterator[Flaw]:
-        """Every loop needs an edge with `max_visits`: without those edges the graph has no loop."""
-        free = [(i, e) for i, e in enumerate(self.edges) if e.max_visits is None]
-        # Take away nodes that no free edge leads to until none is left; what stays is in or behind a loop.
-        left = set(names)
-        while True:
-            heads = {e.target for _, e in free if e.source in left and e.target in left}
-            loose = left - heads
-            if not loose:
-                break
-            left -= loose
-        # And those that lead nowhere inside what stays: only loops are left.
-        while True:
-            tails = {e.source for _, e in free if e.source in left and e.target in left}
-            loose = left - tails
-            if not loose:
-                break
-            left -= loose
-        if left:
-            index = next(i for i, e in free if e.source in left and e.target in left)
-            yield Flaw(
-                ("edges", index),
-                f"the loop through {_list(left)} never ends: set max_visits on the edge that closes it",
-            )
-
-
-def _list(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(names))
+def _before(incoming: Mapping[str, Sequence[str]], name: str) -> set[str]:
+    """A node and all from which it can be reached."""
+    seen = {name}
+    todo = [name]
+    while todo:
+        for source in incoming.get(todo.pop(), ()):
+            if source not in seen:
+                seen.add(source)
+                todo.append(source)
+    return seen

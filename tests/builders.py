@@ -10,8 +10,10 @@ from typing import Any
 
 from config.documents import read_model
 from orchestrator.engine.facts import facts
+from orchestrator.engine.fold import apply
 from orchestrator.engine.moves import moves
-from orchestrator.engine.state import Approval, RunState, apply
+from orchestrator.engine.scopes import node_of
+from orchestrator.engine.state import Approval, RunState
 from orchestrator.events import (
     Body,
     DecisionGiven,
@@ -132,6 +134,8 @@ def created(
     settings: RunSettings | None = None,
     conversation: str = TALK,
     engine: Engine = "rules",
+    run_inputs: Json | None = None,
+    deadline: datetime | None = None,
     **turn: Any,
 ) -> RunCreated:
     return RunCreated(
@@ -142,6 +146,8 @@ def created(
         engine=engine,
         turn=turn_record(text, **turn),
         settings=settings or RunSettings(),
+        inputs=run_inputs or {},
+        deadline=deadline,
     )
 
 
@@ -208,7 +214,7 @@ class Play:
 
     def fail(self, node: str, message: str = "broke", *, retryable: bool = False) -> Play:
         """The node that works fails; retried as its policy says."""
-        now, retry = self.state.nodes[node], self.workflow.nodes[node].retry
+        now, retry = self.state.nodes[node], node_of(self.workflow, self.state, node).retry
         assert now.status == "working", f"{node} is {now.status}"
         again = retryable and now.attempt <= retry.max_retries
         at = self.now + timedelta(seconds=retry.delay(now.attempt)) if again else None

@@ -14,12 +14,13 @@ from typing import Any
 from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
 from orchestrator.engine.state import RunState
+from orchestrator.errors import NoAgent
 from orchestrator.events import ENDED, Json, RunId, RunSettings, TurnRecord, Who
 from orchestrator.infra.local_scheduler import LocalScheduler
 from orchestrator.infra.sqlite_store import SqliteStore
-from orchestrator.ports import AgentInfo, StepInput, StepSink
+from orchestrator.ports import AgentInfo, Choice, Room, StepInput, StepSink
 from orchestrator.service import Service
-from orchestrator.workflow import Workflow
+from orchestrator.workflow import Retry, Workflow
 
 ADA = Who(key="web:ada", name="Ada")
 BOB = Who(key="web:bob", name="Bob")
@@ -75,10 +76,23 @@ class ScriptedAgents:
         return [c for c in self.calls if c.agent == agent]
 
     def names(self) -> Sequence[str]:
-        return tuple(GOOD)
+        return tuple(dict.fromkeys([*GOOD, *self.script]))
 
     def infos(self) -> Sequence[AgentInfo]:
-        return tuple(AgentInfo(n, n.title(), (), "rules", ()) for n in GOOD)
+        return tuple(AgentInfo(n, n.title(), (), "rules", ()) for n in self.names())
+
+    def choose(self, requires: Sequence[str], prefers: Sequence[str] = ()) -> Choice:
+        """An agent has the capability that it is named after."""
+        for name in self.names():
+            if set(requires) <= {name}:
+                return Choice(name, "fits")
+        raise NoAgent(f"nobody has {', '.join(requires)}")
+
+    def room(self, agent: str, settings: RunSettings) -> Room:
+        return Room("", None, None)
+
+    def retry(self, agent: str) -> Retry | None:
+        return None
 
     async def run(self, step: StepInput, sink: StepSink) -> Json:
         self.calls.append(step)

@@ -35,6 +35,7 @@ URGENCY = {
     "answer": Urgency.ANSWER,
     "error": Urgency.ANSWER,
     "reply": Urgency.REPLY,
+    "picture": Urgency.PROGRESS,
 }
 
 

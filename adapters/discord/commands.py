@@ -156,11 +156,26 @@ class Quartet(app_commands.Group):
         """Start a turn."""
         await self._ears.pressed(interaction)
 
-    @app_commands.command(description="Ask for something with a workflow that you choose")
-    @app_commands.describe(workflow="How it is worked on", text="What you want")
+    @app_commands.command(description="Start a workflow that you choose")
+    @app_commands.describe(
+        workflow="Which one", text="Its inputs as KEY=VALUE, priority=…, deadline=…, then what you want"
+    )
     @app_commands.autocomplete(workflow=_workflows)
-    async def run(self, interaction: Interaction, workflow: Word, text: Text) -> None:
+    async def run(self, interaction: Interaction, workflow: Word, text: Text | None = None) -> None:
         """Start a turn with a workflow."""
+        await self._ears.pressed(interaction)
+
+    @app_commands.command(description="Let a team assemble itself for a task")
+    @app_commands.describe(text="What the team shall do")
+    async def team(self, interaction: Interaction, text: Text) -> None:
+        """Start a turn with the workflow `team`."""
+        await self._ears.pressed(interaction)
+
+    @app_commands.command(description="Run again from a step on, with other inputs where given")
+    @app_commands.describe(run="Which one", step="The step to begin anew", inputs="KEY=VALUE …")
+    @app_commands.autocomplete(run=_runs)
+    async def fork(self, interaction: Interaction, run: Word, step: Word, inputs: Text | None = None) -> None:
+        """Fork a run."""
         await self._ears.pressed(interaction)
 
     @app_commands.command(description="What works or waits in this conversation")
@@ -198,9 +213,13 @@ class Quartet(app_commands.Group):
         """List runs."""
         await self._ears.pressed(interaction)
 
-    @app_commands.command(description="What can be run")
-    async def workflows(self, interaction: Interaction) -> None:
-        """List workflows."""
+    @app_commands.command(description="What can be run, and its versions")
+    @app_commands.describe(
+        about="NAME, versions NAME, diff NAME A B, rollback NAME N, remove NAME; left out: all"
+    )
+    @app_commands.autocomplete(about=_workflows)
+    async def workflows(self, interaction: Interaction, about: Word | None = None) -> None:
+        """List workflows, show one and its versions."""
         await self._ears.pressed(interaction)
 
     @app_commands.command(description="Who works on a run")

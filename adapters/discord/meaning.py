@@ -251,10 +251,12 @@ def command_words(payload: Payload) -> str:
 
 
 def asked_for(arrival: Arrival) -> Asked | None:
-    """The question of `/quartet ask` and `/quartet run`; None: another command, or no words."""
+    """The question of `/quartet ask`, `run` and `team`; None: another command, or no words."""
     word, options = subcommand(mapping(arrival.payload.get("data")))
     asked = readable(options.get("text", ""), names_in(arrival.payload))
     workflow = options.get("workflow", "").strip().lower()
+    if word == "team" and asked:
+        return Asked(asked, "team")
     if word not in ("ask", "run") or not asked or (word == "run" and not workflow):
         return None
     return Asked(asked, workflow or None)

@@ -48,14 +48,15 @@ COMPONENTS_V2 = 1 << 15
 SUPPRESS_EMBEDS = 1 << 2
 
 MARKS = {
-    "approved": "✅", "changes": "✏️", "done": "✅", "expired": "⌛", "failed": "❌", "paused": "⏸️",
-    "queued": "🕓", "rejected": "⛔", "stopped": "⏹️", "waiting": "✋", "withdrawn": "↩️", "working": "⏳",
+    "answered": "✅", "approved": "✅", "changes": "✏️", "done": "✅", "expired": "⌛", "failed": "❌",
+    "paused": "⏸️", "queued": "🕓", "rejected": "⛔", "stopped": "⏹️", "waiting": "✋", "withdrawn": "↩️",
+    "working": "⏳",
 }  # fmt: skip
 _BLUE, _GREEN, _AMBER, _RED, _GREY = 0x3B82F6, 0x2E9E5B, 0xF0A020, 0xD64545, 0x80848E
 COLOURS = {
-    "approved": _GREEN, "changes": _AMBER, "done": _GREEN, "expired": _GREY, "failed": _RED, "paused": _GREY,
-    "queued": _GREY, "rejected": _RED, "stopped": _GREY, "waiting": _AMBER, "withdrawn": _GREY,
-    "working": _BLUE,
+    "answered": _GREEN, "approved": _GREEN, "changes": _AMBER, "done": _GREEN, "expired": _GREY,
+    "failed": _RED, "paused": _GREY, "queued": _GREY, "rejected": _RED, "stopped": _GREY, "waiting": _AMBER,
+    "withdrawn": _GREY, "working": _BLUE,
 }  # fmt: skip
 
 

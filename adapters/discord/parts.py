@@ -15,6 +15,7 @@ from adapters.contract import (
     CardKind,
     FactsPart,
     FilePart,
+    ImagePart,
     NotesPart,
     PlanPart,
     RowsPart,
@@ -40,11 +41,12 @@ from adapters.discord.text import (
     units,
     web_address,
 )
-from adapters.plain import clean_text, row_facts
+from adapters.plain import clean_text, png_bytes, row_facts
 from adapters.splitting import Piece as Cut
 
 FILE_IN_TEXT = 1_000  # characters of a file that are shown as well
 FILE_BYTES = 9_000_000  # Discord takes 10 MiB; larger ones go out in several files
+ALT = 1_020  # characters of a picture's description: Discord takes 1,024
 SMALL_FACT = 150  # characters
 SMALL_FACTS = 8  # in small print
 ROW_MARKS: dict[RowState, str] = {
@@ -111,6 +113,8 @@ def part_pieces(card: Card, names: FileNames) -> list[list[Piece]]:
                 pieces = _texts(_notes(part), group)
             case "file":
                 pieces = _file(part, group, names)
+            case "image":
+                pieces = _image(part, group, names)
         found.append(pieces)
     return found
 
@@ -136,8 +140,8 @@ def _long_code(found: LongCode, lead: str, group: int, names: FileNames) -> list
 def _rows(part: RowsPart) -> list[Cut]:
     if not part.rows:
         return []
-    done = sum(row.state == "done" for row in part.rows)
-    found = [Cut("", small(f"Agents: {done} of {len(part.rows)} done"), "")]
+    done = sum(row.stands_for for row in part.rows if row.state == "done")
+    found = [Cut("", small(f"Agents: {done} of {sum(row.stands_for for row in part.rows)} done"), "")]
     for row in part.rows:
         found += _row(row)
     return found
@@ -238,6 +242,18 @@ def _file(part: FilePart, group: int, names: FileNames) -> list[Piece]:
     if len(part.text) <= FILE_IN_TEXT:
         pieces += _texts(code(part.text, lead="\n"), group)
     return [*pieces, *_attached(uploads(part.name, part.text, names), group)]
+
+
+def _image(part: ImagePart, group: int, names: FileNames) -> list[Piece]:
+    """A picture with its description; without one, or where that is too long, the words as well."""
+    content = png_bytes(part)
+    words = f"Picture: {part.alt}"
+    alt = fitted(words, ALT)
+    said = _texts(line("", plain_atoms(words)), group)
+    if not content or len(content) > FILE_BYTES:
+        return said
+    shown = Piece(file=Upload(names.give(f"{part.name}.png"), content), alt=alt, group=group)
+    return [shown] if alt == one_line(words) else [shown, *said]
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────

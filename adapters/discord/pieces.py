@@ -16,7 +16,7 @@ from adapters.splitting import Piece as Cut
 
 Component = dict[str, Any]
 
-ACTION_ROW, BUTTON, SECTION, TEXT_DISPLAY, FILE, SEPARATOR, CONTAINER = 1, 2, 9, 10, 13, 14, 17
+ACTION_ROW, BUTTON, SECTION, TEXT_DISPLAY, GALLERY, FILE, SEPARATOR, CONTAINER = 1, 2, 9, 10, 12, 13, 14, 17
 
 TEXT = 3_850  # characters in all texts of a message: Discord takes 4,000; the rest is for what is added
 COMPONENTS = 36  # in a message, nested ones counted: Discord takes 40; the rest is for what is added
@@ -31,6 +31,7 @@ class Piece:
     group: int = 0  # neighbours of one group share a text
     component: Component | None = None
     file: Upload | None = None  # its component is made when the message is known
+    alt: str = ""  # of a file that is a picture to be shown: what it shows
 
 
 @dataclass(slots=True)
@@ -108,7 +109,7 @@ def drawn(pieces: Sequence[Piece], names: Sequence[str]) -> list[Component]:
             continue
         say()
         if piece.file is not None:
-            found.append({"type": FILE, "file": {"url": f"attachment://{next(waiting)}"}})
+            found.append(_attached(next(waiting), piece.alt))
         elif piece.component is not None:
             found.append(piece.component)
     say()
@@ -130,6 +131,13 @@ def merged(cuts: Sequence[Cut]) -> str:
     elif closing and not closing.startswith("\n"):
         body += "\n"  # that was stripped
     return f"{opening}{body}{closing}"
+
+
+def _attached(name: str, alt: str) -> Component:
+    url = {"url": f"attachment://{name}"}
+    if alt:
+        return {"type": GALLERY, "items": [{"media": url, "description": alt}]}
+    return {"type": FILE, "file": url}
 
 
 def text_display(content: str) -> Component:

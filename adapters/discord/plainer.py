@@ -17,7 +17,7 @@ from adapters.payload import items, mapping
 from adapters.plain import card_text
 from adapters.splitting import split_text
 
-TEXT, ROW = 10, 1  # types of components
+TEXT, ROW, GALLERY = 10, 1, 12  # types of components
 ROOM = 4_000  # characters in a message of components
 PIECE = 1_500  # of text, before what is done to it that nothing is taken for Markdown
 DEPTH = 6
@@ -31,6 +31,12 @@ def simpler(message: DiscordMessage) -> DiscordMessage:
     components = [mapping(each) for each in items(message.body.get("components"))]
     inner = [each for top in components for each in _walk(top, DEPTH)]
     texts = [str(each.get("content", "")) for each in inner if each.get("type") == TEXT]
+    texts += [
+        str(mapping(shown).get("description", ""))
+        for each in inner
+        if each.get("type") == GALLERY
+        for shown in items(each.get("items"))
+    ]
     if message.files:
         texts.append(NO_FILES)
     text = "\n\n".join(each for each in texts if each)

@@ -17,10 +17,13 @@ _ONE_OPTION: Mapping[str, str] = {
     "pause": "run",
     "resume": "run",
     "runs": "status",
+    "workflows": "about",
     "agents": "agent",
     "settings": "change",
     "help": "word",
 }
+
+_OF_FORK = ("run", "step", "inputs")
 
 
 def subcommand(data: Payload) -> tuple[str, dict[str, str]]:
@@ -44,5 +47,9 @@ def words(word: str, options: Mapping[str, str]) -> str:
         return " ".join(bit for bit in ("run" if workflow else "ask", workflow, asked) if bit)
     if word == "run":
         return " ".join(bit for bit in ("run", workflow, asked) if bit)
+    if word == "team":
+        return f"team {asked}".strip()
+    if word == "fork":
+        return " ".join(bit for bit in ("fork", *(options.get(o, "").strip() for o in _OF_FORK)) if bit)
     rest = options.get(_ONE_OPTION.get(word, ""), "").strip()
     return f"{word} {rest}".strip()

@@ -36,6 +36,7 @@ URGENCY = {
     "answer": Urgency.ANSWER,
     "error": Urgency.ANSWER,
     "reply": Urgency.REPLY,
+    "picture": Urgency.PROGRESS,
 }
 UPDATED = 4_000  # characters of text that chat.update takes, while chat.postMessage takes 40,000
 # What Slack must not do with our text: show previews of links, turn words into mentions.

@@ -48,7 +48,7 @@ def manifest(base_url: str = "", *, socket_mode: bool = True) -> dict[str, Any]:
     command = {
         "command": COMMAND,
         "description": "Ask the four agents, see runs, change this channel's settings",
-        "usage_hint": "ask TEXT | status | stop | runs | settings | help",
+        "usage_hint": "ask TEXT | run WORKFLOW … | team TEXT | status | stop | workflows | help",
         "should_escape": True,  # mentions arrive as ids, not as names that may be anybody's
     }
     if not socket_mode:

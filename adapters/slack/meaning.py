@@ -28,7 +28,7 @@ from adapters.slack.reading import command as command_text
 from adapters.slack.reading import mentioned_away, readable
 
 LONGEST_QUOTE = 2_000  # characters of a message that somebody asks about
-_FORMS = frozenset({"edit", "changes", "settings"})  # actions that are answered with a form
+_FORMS = frozenset({"edit", "changes", "answer", "settings"})  # actions that are answered with a form
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +273,9 @@ def asked_for(words: str) -> tuple[str, str | None] | None:
     rest = rest.strip()
     if first.lower() == "ask" and rest:
         return rest, None
+    word = first.lower().rstrip(":")
+    if word in ("team", "design") and rest:
+        return rest, word
     if first.lower() == "run":
         workflow, _, wish = rest.partition(" ")
         if workflow and wish.strip():

@@ -32,8 +32,9 @@ MESSAGES = 3  # more than this for one card: its whole text is attached as a fil
 BUDGETS = (TEXT, 6_500, 9_000, 11_500, 38_000)  # characters of text; above the first to need fewer messages
 EDITED = frozenset({"status", "approval"})  # their texts stay short: Slack edits none beyond about 4,000
 MARKS = {
-    "approved": "✅", "changes": "✏️", "done": "✅", "expired": "⌛", "failed": "❌", "paused": "⏸️",
-    "queued": "🕓", "rejected": "⛔", "stopped": "⏹️", "waiting": "✋", "withdrawn": "↩️", "working": "⏳",
+    "answered": "✅", "approved": "✅", "changes": "✏️", "done": "✅", "expired": "⌛", "failed": "❌",
+    "paused": "⏸️", "queued": "🕓", "rejected": "⛔", "stopped": "⏹️", "waiting": "✋", "withdrawn": "↩️",
+    "working": "⏳",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from adapters.contract import (
     CardPart,
     FactsPart,
     FilePart,
+    ImagePart,
     NotesPart,
     PlanPart,
     RowsPart,
@@ -26,7 +27,7 @@ from adapters.contract import (
     TaskLine,
 )
 from adapters.errors import CardRefused
-from adapters.plain import card_text, clean_text, row_facts
+from adapters.plain import card_text, clean_text, png_bytes, row_facts
 from adapters.slack.pieces import TEXT, TEXT_AT_MOST, Block, Piece, SlackFile, rich_block
 from adapters.slack.tables import Run, file_name, runs
 from adapters.slack.text import cut_escaped, neutral_length, shielded, shortened
@@ -36,6 +37,7 @@ FINE = 750  # characters of a piece of running text: even if each is escaped it 
 NATIVE = TEXT - 100  # characters, escaped: what is longer is shown as plain lines that can be cut
 FILE_IN_TEXT = 3_000  # characters of a file that are read out too; longer ones are in the file alone
 LONG_FACT = 150
+ALT = 1_000  # characters of a picture's description
 MOST_TASKS = 50  # in one plan of Slack's
 TASK_STATES: dict[RowState, str] = {
     "waiting": "pending",
@@ -129,6 +131,8 @@ def part_pieces(card: Card) -> list[list[Piece]]:
                 pieces = _notes(part)
             case "file":
                 pieces = _file(part)
+            case "image":
+                pieces = _image(part)
         found.append(pieces)
     return found
 
@@ -170,10 +174,10 @@ def _rows(part: RowsPart, card: Card, first: int) -> list[Piece]:
     too_many = len(part.rows) > MOST_TASKS or len(task_id(card, first + len(part.rows))) > 255
     if not part.rows or too_many or neutral_length(text) > NATIVE:
         return plain_pieces(text)
-    done = sum(row.state == "done" for row in part.rows)
+    done = sum(row.stands_for for row in part.rows if row.state == "done")
     plan: Block = {
         "type": "plan",
-        "title": f"Agents: {done} of {len(part.rows)} done",
+        "title": f"Agents: {done} of {sum(row.stands_for for row in part.rows)} done",
         "tasks": [_task_card(row, task_id(card, first + n)) for n, row in enumerate(part.rows)],
     }
     return [Piece(text, blocks=(plan,))]
@@ -310,6 +314,22 @@ def _file(part: FilePart) -> list[Piece]:
     shown = context([f"{shortened(said, 1_000)}, {len(part.text):,} characters, attached"])
     text = text_of(part) if len(part.text) <= FILE_IN_TEXT else said
     cuts = cut_escaped(text, NATIVE)
+    return [Piece(cuts[0], blocks=(shown,), files=(file,)), *(Piece(cut) for cut in cuts[1:])]
+
+
+def _image(part: ImagePart) -> list[Piece]:
+    """A picture as a file, which Slack shows in the conversation; without one, what it shows in words."""
+    text = text_of(part)
+    content = png_bytes(part)
+    if not content:
+        return plain_pieces(text)
+    stem = re.sub(r"[^\w-]+", "_", part.name).strip("_")[-80:] or "picture"
+    file = SlackFile(f"{stem}.png", shortened(part.name or stem, 200), content, shortened(part.alt, ALT))
+    shown = context([f"The picture is in the attached file {file.name}"])
+    if file.alt != part.alt:  # the words are more than the file carries
+        return [*plain_pieces(text), Piece("", blocks=(shown,), files=(file,))]
+    # Who does not see the picture hears all of it; on the screen it stands once, as the picture.
+    cuts = cut_escaped(text, NATIVE) or [""]
     return [Piece(cuts[0], blocks=(shown,), files=(file,)), *(Piece(cut) for cut in cuts[1:])]
 
 

@@ -31,7 +31,8 @@ class SlackFile:
 
     name: str
     title: str
-    content: str  # never empty
+    content: str | bytes  # never empty
+    alt: str = ""  # of a picture: what it shows, for those who do not see it
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,11 @@ async def prepare(
     """
     ready: list[dict[str, str]] = []
     for file in files:
-        content = file.content.encode("utf-8", "replace") or b"\n"  # Slack refuses empty files
+        content = file.content if isinstance(file.content, bytes) else file.content.encode("utf-8", "replace")
+        content = content or b"\n"  # Slack refuses empty files
         arguments = {"filename": file.name, "length": len(content)}
+        if file.alt:
+            arguments["alt_txt"] = file.alt
         given = await api.call(team, "files.getUploadURLExternal", arguments, urgency=urgency)
         await api.upload(str(given["upload_url"]), content)
         ready.append({"id": str(given["file_id"]), "title": file.title or file.name})

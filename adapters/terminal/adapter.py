@@ -38,7 +38,8 @@ from adapters.terminal.asking import Asker
 from adapters.terminal.clean import clean
 from adapters.terminal.screen import Screen
 
-LIMITS = Limits(text=1_000_000, buttons=25, button_label=200)  # a terminal has none of its own
+# A terminal has no limits of its own, and shows no pictures.
+LIMITS = Limits(text=1_000_000, buttons=25, button_label=200, pictures="words")
 
 
 class TerminalAdapter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from adapters.contract import Button, Form, FormField
@@ -34,22 +34,42 @@ class Asker(Protocol):
 
 
 class Always:
-    """Chooses the same for every approval: `--yes` and `--no-input`. Tries once for each."""
+    """Chooses the same for every approval: `--yes` and `--no-input`. Tries once for each.
 
-    def __init__(self, action: str) -> None:
+    A question that wants words gets the answer that it offers itself; where it offers none, it is rejected.
+
+    Args:
+        action: "approve" or "reject".
+        say: tells why a question was rejected though everything was to be approved.
+    """
+
+    def __init__(self, action: str, say: Callable[[str], None] = lambda _: None) -> None:
         self.action = action
         self.stuck = asyncio.Event()  # an approval is open that cannot be settled this way
+        self._say = say
+        self._refused = ""  # the title of the question that was rejected last
 
     async def choose(self, title: str, buttons: Sequence[Button], *, again: bool) -> Button | None:
         """The button with the one action, if it is there."""
-        button = None if again else next((b for b in buttons if b.action == self.action), None)
+        by_action = {button.action: button for button in buttons}
+        if self.action == "approve" and "answer" in by_action:
+            if not again:
+                return by_action["answer"]
+            if self._refused == title:  # rejecting it was refused as well
+                self.stuck.set()
+                return None
+            self._refused = title
+            self._say(f"{clean(title)}: this wants an answer, and --yes has none for it. It is rejected.")
+            return by_action.get("reject")
+        button = None if again else by_action.get(self.action)
         if button is None:
             self.stuck.set()
         return button
 
     async def fill(self, form: Form, errors: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Takes the form as it is offered; if that is wrong, gives it up."""
-        return None if errors else {f.name: f.value for f in form.fields}
+        """Takes the form as it is offered; if that is wrong or empty, gives it up."""
+        empty = any(f.required and not f.value.strip() for f in form.fields)
+        return None if errors or empty else {f.name: f.value for f in form.fields}
 
 
 class Prompt:

@@ -25,8 +25,8 @@ from adapters.contract import (
     Turn,
 )
 
-LETTERS = {"approve": "a", "edit": "e", "changes": "c", "reject": "r"}
-"""The actions that a prompt offers, and the letter for each."""
+LETTERS = {"approve": "a", "answer": "a", "edit": "e", "changes": "c", "reject": "r"}
+"""The actions that a prompt offers, and the letter for each; approve and answer never stand together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,9 @@ class Typed:
     files: tuple[Attachment, ...] = ()
     workflow: str | None = None
     context: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of the workflow
+    priority: str = ""
+    deadline: datetime | None = None  # aware, UTC
 
 
 def parse_turn(typed: Typed, conversation: ConversationRef, person: Person) -> Turn | None:
@@ -53,6 +56,9 @@ def parse_turn(typed: Typed, conversation: ConversationRef, person: Person) -> T
         attachments=typed.files,
         context=typed.context,
         workflow=typed.workflow,
+        inputs=typed.inputs,
+        priority=typed.priority,
+        deadline=typed.deadline,
         at=typed.at,
     )
 

@@ -74,11 +74,24 @@ def options(buttons: Iterable[Button]) -> str:
 
 def lines(card: Card) -> list[str]:
     """All of a card, line by line."""
+    if is_picture(card):
+        return [picture_line(card)]
     found = [heading(card)]
     for part in card.parts:
         found += part_text(part).split("\n")
     found += [text for text in (hints(card.buttons),) if text]
     return found
+
+
+def is_picture(card: Card) -> bool:
+    """Whether there is nothing on a card but pictures, which a terminal tells in a line."""
+    return bool(card.parts) and all(part.kind == "image" for part in card.parts) and not card.buttons
+
+
+def picture_line(card: Card) -> str:
+    """A card of pictures in one line, however long."""
+    said = " ".join(part_text(part) for part in card.parts)
+    return " ".join(f"{heading(card)} · {said}".split())
 
 
 def news(old: Card, new: Card) -> list[str]:
@@ -153,6 +166,8 @@ def _rows_view(rows: Iterable[AgentRow], now: datetime) -> Table:
 
 def still_view(card: Card) -> RenderableType:
     """A card that is printed once: headline, parts, hints."""
+    if is_picture(card):
+        return Text(picture_line(card), style="dim")
     views: list[RenderableType] = [Text(heading(card), style="bold")]
     views += [v for part in card.parts for v in (Text(""), _still_part(part))]
     if hint := hints(card.buttons):
@@ -208,7 +223,7 @@ def _markdown_part(part: CardPart) -> str:
                 fence += "`"
             head = f"## {part.name} ({part.media_type})"
             return clean(f"{head}\n\n{fence}\n{part.text}\n{fence}")
-        case "rows" | "plan":
+        case "rows" | "plan" | "image":
             return part_text(part)
 
 

@@ -38,7 +38,13 @@ from adapters.web.pages import Pages
 from adapters.web.uploads import Uploads
 
 LIMITS = Limits(
-    text=MOST_CHARACTERS, buttons=25, button_label=200, messages=1, file_bytes=20_000_000, edit_interval_s=0.1
+    text=MOST_CHARACTERS,
+    buttons=25,
+    button_label=200,
+    messages=1,
+    file_bytes=20_000_000,
+    edit_interval_s=0.1,
+    pictures="svg",
 )
 
 

@@ -29,7 +29,7 @@ from adapters.web.messages import Said
 MOST_CHARACTERS = 200_000  # of one message
 MOST_FILES = 10  # with one message
 COMMANDS = (
-    "ask", "run", "status", "stop", "pause", "resume", "runs", "workflows",
+    "ask", "run", "team", "status", "stop", "pause", "resume", "fork", "runs", "workflows",
     "agents", "usage", "settings", "why", "help",
 )  # fmt: skip
 CHOICES: Mapping[str, tuple[str, ...]] = {

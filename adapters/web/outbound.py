@@ -20,6 +20,7 @@ from adapters.contract import Card, Form, SourcesPart
 from adapters.plain import clean_text, cost_text, seconds_text
 from adapters.web.markdown import render_markdown
 from adapters.web.messages import Listed, Notice, Said
+from adapters.web.pictures import safe_svg
 
 Tone = Literal["idle", "busy", "asking", "done", "failed"]
 PREVIEW = 20_000  # characters of a file that are shown; the whole is behind its link
@@ -149,6 +150,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Callable[..., object]] = {
         "cost": cost_text,
+        "drawing": safe_svg,
         "moment": with_time,
         "seconds": seconds_text,
         "size": size_text,

@@ -13,12 +13,16 @@ from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text
 from bot.api.runs import Cursor
 from bot.api.views import ApprovalList, ApprovalView, approval_view, outcome, waiting_view
+from bot.approval_cards import wants_text
+from bot.artifact_parts import artifact_of
+from bot.edit_forms import answer_given
+from bot.form_errors import FormErrors
 from bot.permissions import may_decide
 from bot.plan_form import check_plan
 from orchestrator.artifacts import Plan
 from orchestrator.engine.state import Approval, RunState
 from orchestrator.errors import NotFound, Refused
-from orchestrator.events import ApprovalId, DecisionKind, Json
+from orchestrator.events import ApprovalId, ApprovalRequested, DecisionKind, Json
 
 
 class DecisionIn(BaseModel):
@@ -87,7 +91,7 @@ class Approvals:
                 "What you saw is not what is asked; look at `approval` and decide on that.",
                 extra={"approval": approval_view(state, approval).model_dump(mode="json")},
             )
-        edited = check_edited(asked.arguments, body)
+        edited = check_edited(asked, body)
         decided = await service.decide(
             asked.approval_id,
             decision=body.decision,
@@ -102,39 +106,46 @@ class Approvals:
         return approval_view(state, decided.approval)
 
 
-def check_edited(arguments: Json, body: DecisionIn) -> Json | None:
+def check_edited(asked: ApprovalRequested, body: DecisionIn) -> Json | None:
     """The edited arguments, if they are of the kind that was asked about.
 
     Raises:
         ProblemError: 422 with the field.
     """
+    if wants_text(asked) and body.decision not in ("edit", "reject"):
+        raise wrong("decision", 'this asks for words: decide `edit` with `edited` {"text": "…"}, or `reject`')
     if body.decision != "edit":
         if body.edited is not None:
             raise wrong("edited", f"goes with the decision `edit`, not with `{body.decision}`")
         return None
     if body.edited is None:
         raise wrong("edited", "an edit needs the new arguments, whole")
-    if not _is_plan(arguments):
-        foreign = sorted(body.edited.keys() ^ arguments.keys())
+    if wants_text(asked):
+        return _answer(body.edited)
+    kind = artifact_of(asked.arguments)
+    if kind is None:
+        foreign = sorted(body.edited.keys() ^ asked.arguments.keys())
         if foreign:
             raise wrong("edited", f"keys stay as they are; check {foreign[0][:100]!r}")
         return body.edited
     try:
-        plan = Plan.model_validate(body.edited)
+        edited = type(kind).model_validate(body.edited)
     except ValidationError as error:
         raise invalid(field_errors(error.errors(), "edited")) from error
-    flaw = check_plan(plan)
+    flaw = check_plan(edited) if isinstance(edited, Plan) else ""
     if flaw:
         raise wrong("edited.tasks", flaw)
-    return plan.model_dump(mode="json")
+    return edited.model_dump(mode="json")
 
 
-def _is_plan(arguments: Json) -> bool:
+def _answer(edited: Json) -> Json:
+    text = edited.get("text")
+    if edited.keys() != {"text"} or not isinstance(text, str):
+        raise wrong("edited", 'an answer is {"text": "…"}')
     try:
-        Plan.model_validate(arguments)
-    except ValidationError:
-        return False
-    return True
+        return answer_given({"text": text})
+    except FormErrors as error:
+        raise wrong("edited.text", error.errors["text"]) from error
 
 
 def _late(state: RunState, approval: Approval) -> ProblemError:

@@ -22,7 +22,8 @@ from bot.api.errors import field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text, clean_text
 from bot.api.views import ChatResponse, chat_response, inside_id, outside_id
 from bot.intake import MAX_TEXT
-from orchestrator.engine.state import RunState, apply
+from orchestrator.engine.fold import apply
+from orchestrator.engine.state import RunState
 from orchestrator.errors import NotFound
 from orchestrator.events import Line, RunId, RunSettings, TurnRecord
 from orchestrator.service import Service

@@ -119,7 +119,7 @@ class StepView(BaseModel):
     node: str
     visit: int = Field(description="1 at the first time through a loop")
     attempt: int
-    status: Literal["working", "asking", "done", "failed"]
+    status: Literal["working", "asking", "done", "failed", "skipped"]
     started_at: datetime
     ended_at: datetime | None
     problem: ProblemView | None

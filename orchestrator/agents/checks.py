@@ -1,7 +1,8 @@
 """What we do with an agent's output before it counts. Pure.
 
 Sources are numbered 1..n and their quotes compared with what tools really returned; claims without
-a source are marked; plans must hang together; a review says whether it repeats an earlier one.
+a source are marked; plans must hang together; a review says whether it repeats an earlier one; a report's
+issues stand once each, the worst first.
 """
 
 from __future__ import annotations
@@ -10,11 +11,23 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from orchestrator.artifacts import Draft, Finding, Plan, ResearchBrief, Review, Reviewed, Source
+from orchestrator.artifacts import (
+    Draft,
+    Finding,
+    Issue,
+    MadeFile,
+    Plan,
+    Report,
+    ResearchBrief,
+    Review,
+    Reviewed,
+    Source,
+)
 from orchestrator.events import Json
 
 UNSOURCED = "(unsourced)"
 UNVERIFIED = "(quote not verified)"
+SEVERITIES = ("critical", "major", "minor", "info")  # the worst first
 _CITATION = re.compile(r"(?<![\w\]])\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\](?!\()")
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 
@@ -109,6 +122,18 @@ def reviewed(review: Review, previous: Sequence[Json]) -> Reviewed:
     }
     repeated = bool(previous) and all(_words(f.problem) in earlier for f in review.findings)
     return Reviewed(**fields, repeated=repeated)
+
+
+def tidy_report(report: Report) -> Report:
+    """Issues once each and the worst first, items without empty ones, the newest file of each name."""
+    issues: dict[tuple[str, str], Issue] = {}
+    for issue in sorted(report.issues, key=lambda i: SEVERITIES.index(i.severity)):
+        issues.setdefault((issue.where.strip(), _words(issue.problem) or issue.problem), issue)
+    items = dict.fromkeys(text for item in report.items if (text := " ".join(item.split())))
+    files: dict[str, MadeFile] = {file.name: file for file in report.files if file.name.strip()}
+    return report.model_copy(
+        update={"issues": list(issues.values()), "items": list(items), "files": list(files.values())}
+    )
 
 
 def texts_in(value: object) -> Iterable[str]:

@@ -6,9 +6,13 @@ checks; it invents nothing. Everything it makes is labelled `rules`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
+from pydantic import ValidationError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -17,23 +21,35 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolReturnPart,
 )
-from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.function import AgentInfo as CallInfo
+from pydantic_ai.models.function import FunctionModel
 
-from orchestrator.agents import rules_plan, rules_research, rules_review, rules_write
+from orchestrator.agents import (
+    rules_plan,
+    rules_report,
+    rules_research,
+    rules_review,
+    rules_team,
+    rules_write,
+)
 from orchestrator.agents.spec import RULES, AgentSpec
 from orchestrator.artifacts import Artifact, Draft, Plan, ResearchBrief
 from orchestrator.events import Json
-from orchestrator.ports import StepInput
+from orchestrator.ports import AgentInfo, StepInput
 
 SEARCH = "knowledge_search"
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 FOUND = 10  # passages asked for in each search
 
 
-def rules_model(spec: AgentSpec, step: StepInput) -> FunctionModel:
-    """A model that answers this step by rules."""
+def rules_model(spec: AgentSpec, step: StepInput, agents: Sequence[AgentInfo] = ()) -> FunctionModel:
+    """A model that answers this step by rules.
 
-    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    Args:
+        agents: those there are, for agents that choose among them.
+    """
+
+    async def answer(messages: list[ModelMessage], info: CallInfo) -> ModelResponse:
         returned = _returned(messages)
         searching = spec.output == "ResearchBrief" and any(t.name == SEARCH for t in info.function_tools)
         if searching and returned is None:
@@ -43,16 +59,26 @@ def rules_model(spec: AgentSpec, step: StepInput) -> FunctionModel:
             ]
             if calls:
                 return ModelResponse(parts=calls)
-        made = _made(spec.output, step, returned or [])
+        if spec.output == "Report":  # may look at thousands of lines
+            made: Artifact = await asyncio.to_thread(rules_report.report, step, spec.capabilities)
+        else:
+            made = _made(spec.output, step, returned or [], agents)
         tool = info.output_tools[0].name
         return ModelResponse(parts=[ToolCallPart(tool, made.model_dump(mode="json"), tool_call_id="output")])
 
     return FunctionModel(answer, model_name=RULES)
 
 
-def _made(output: str, step: StepInput, passages: Sequence[Json]) -> Artifact:
+def _made(output: str, step: StepInput, passages: Sequence[Json], agents: Sequence[AgentInfo]) -> Artifact:
     if output == "ResearchBrief":
         return rules_research.brief(step, passages)
+    if output == "TeamPlan":
+        return rules_team.team_plan(step, agents)
+    if output == "Delegation":
+        return rules_team.delegation(step, agents)
+    if output == "WorkflowDraft":
+        design = import_module("orchestrator.agents.rules_design")
+        return cast("Artifact", design.workflow_draft(step, agents))
     brief = latest(step, ResearchBrief, "findings") or ResearchBrief(summary="")
     if output == "Plan":
         return rules_plan.plan(step, brief)
@@ -67,7 +93,8 @@ def latest(step: StepInput, kind: type[ArtifactT], mark: str) -> ArtifactT | Non
     """The newest output of a kind, by a field that only this kind has."""
     for output in reversed(list(step.outputs.values())):
         if mark in output and (mark != "findings" or "sources" in output):
-            return kind.model_validate(output)
+            with suppress(ValidationError):  # another kind may have a field of this name too
+                return kind.model_validate(output)
     return None
 
 

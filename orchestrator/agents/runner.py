@@ -22,12 +22,12 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool, WrapperToolset
 from pydantic_ai.usage import UsageLimits
 
-from orchestrator.agents import checks, prompts
+from orchestrator.agents import checks, flaws, prompts
 from orchestrator.agents.messages import Replay
 from orchestrator.agents.models import Structured, on_retry
 from orchestrator.agents.spec import AgentSpec
 from orchestrator.agents.turn import Turn, output_tool
-from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Plan, ResearchBrief, Review
+from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Report, ResearchBrief, Review
 from orchestrator.errors import LimitReached, ModelUnavailable, OutputInvalid
 from orchestrator.events import Json
 from orchestrator.ports import StepInput
@@ -73,11 +73,9 @@ def build(spec: AgentSpec, tools: Sequence[AgentTool], structured: Structured) -
 
 
 def _check(ctx: RunContext[Turn], output: Artifact) -> Artifact:
-    flaw = checks.plan_flaw(output) if isinstance(output, Plan) else None
-    if flaw is None and isinstance(output, Draft) and not output.body.strip():
-        flaw = "The body is empty: write the whole answer into it."
-    if flaw is not None:
-        raise ModelRetry(flaw)
+    turn = ctx.deps
+    if reason := flaws.flaw(output, turn.step, turn.agents, turn.draft_flaw):
+        raise ModelRetry(reason)
     return output
 
 
@@ -122,7 +120,7 @@ async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> A
         settings["temperature"] = spec.temperature
     replay = Replay(model, step.recorded)
     async with agent.iter(
-        prompts.prompt(step, role=spec.output, boundary=secrets.token_hex(12)),
+        prompts.prompt(step, role=spec.output, boundary=secrets.token_hex(12), agents=turn.agents),
         model=replay,
         deps=turn,
         model_settings=settings,
@@ -159,6 +157,8 @@ def finished(output: Artifact, turn: Turn) -> Artifact:
         return checks.mark_citations(output, source_ids(turn.step))
     if isinstance(output, Review):
         return checks.reviewed(output, turn.step.previous_reviews)
+    if isinstance(output, Report):
+        return checks.tidy_report(output)
     return output
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,13 @@ from pydantic_ai.exceptions import ToolFailed as TellModel
 from pydantic_ai.messages import ModelRequest, ModelResponse, RetryFeedbackPart, ToolReturnPart
 
 from orchestrator.agents import checks
+from orchestrator.agents.flaws import DraftFlaw
 from orchestrator.agents.messages import to_bits
 from orchestrator.agents.models import Models, RetryNotice
 from orchestrator.agents.spec import RULES, AgentSpec, split_reference
 from orchestrator.errors import OrchestratorError, OutputInvalid
 from orchestrator.events import ModelAnswered, ModelRetried, OutputSentBack, ToolReturned, Usage
-from orchestrator.ports import StepInput, StepSink
+from orchestrator.ports import AgentInfo, StepInput, StepSink
 from orchestrator.tools.registry import AgentTool, ToolTrouble, idempotency_key
 
 REASON_CHARS = 2_000  # of a misfit or a tool's failure, as recorded
@@ -45,6 +47,8 @@ class Turn:
     tools: dict[str, AgentTool]
     reference: str
     models: Models | None  # None: the rules engine
+    agents: Sequence[AgentInfo] = ()  # those there are, for agents that choose among them
+    draft_flaw: DraftFlaw | None = None  # reads the YAML of drafted workflows
     call: int = 0  # number of the last model answer, recorded ones included
     asked_at: float = 0.0  # monotonic seconds
     steered: int = 0  # messages already handed to the model

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 
+from orchestrator import expressions, templates
+from orchestrator.engine.places import Place, Places
+from orchestrator.engine.scopes import Latest, Scope, item_of, node_of, problem_before, scope, variables
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps import ended
-from orchestrator.errors import Fenced, StepError, StoreFailed, UnknownEvent
-from orchestrator.events import Body, Json, Line, Problem, StepEnded, StepFailed
-from orchestrator.ports import Agents, Clock, StepInput, Views
-from orchestrator.workflow import AgentNode, ErrorHandlerNode, Node, Workflow
+from orchestrator.errors import Fenced, NoAgent, StepError, StoreFailed, UnknownEvent
+from orchestrator.events import (
+    AgentAssigned,
+    Body,
+    CheckpointSaved,
+    Json,
+    Line,
+    Problem,
+    StepEnded,
+    StepFailed,
+)
+from orchestrator.expressions import ExpressionError
+from orchestrator.ports import Agents, Clock, Room, Said, StepInput, Views
+from orchestrator.workflow import AgentNode, Assigned, Node, Retry, Workflow
 
 log = structlog.get_logger(__name__)
+
+
+class Worker(NamedTuple):
+    """Who works on an attempt."""
+
+    agent: str  # "" for nobody: a handler that only goes on
+    member: str = ""  # its name in a team
+
+
+NOBODY = Worker("")
+NO_ROOM = Room("", None, None)
 
 
 class Run(Protocol):
@@ -41,6 +65,7 @@ class Attempts:
         run: its fold is what agents are told, its log is where they record.
         workflow: the definition that the run began with.
         position: of the run's turn in the conversation, from 1.
+        places: what has to be free before an agent begins.
         exchanges: turns of the conversation that every agent sees.
     """
 
@@ -53,6 +78,7 @@ class Attempts:
         agents: Agents,
         views: Views,
         clock: Clock,
+        places: Places,
         exchanges: int,
     ) -> None:
         self._run = run
@@ -61,6 +87,7 @@ class Attempts:
         self._agents = agents
         self._views = views
         self._clock = clock
+        self._places = places
         self._exchanges = exchanges
         self._conversation: tuple[Line, ...] | None = None  # read once
 
@@ -72,9 +99,16 @@ class Attempts:
         """
         now = self._run.state.nodes[name]
         visit, attempt, begun = now.visit, now.attempt, time.monotonic()
-        node = self._workflow.nodes[name]
+        node = node_of(self._workflow, self._run.state, name)
+        place: Place | None = None
         try:
-            work = self._output(name, node)
+            who = await self._assigned(name, node)
+            place = self._place(node, who.agent)
+            if not self._places.enter(place):
+                waiting, place = place, None
+                await self._places.take(waiting)
+                place, begun = waiting, time.monotonic()
+            work = self._output(name, node, who)
             output = await (work if node.timeout is None else _within(node.timeout, work))
         except _TooLong:
             problem = Problem(kind="timeout", message=f"{name} took longer than {node.timeout:g} s")
@@ -84,6 +118,9 @@ class Attempts:
             return self._failure(name, visit, attempt, problem, error.retryable, begun)
         except (Fenced, StoreFailed, UnknownEvent):
             raise
+        except ExpressionError as error:
+            problem = Problem(kind="workflow", message=f"node {name!r}: {error}")
+            return self._failure(name, visit, attempt, problem, False, begun)
         except Exception as error:
             log.exception("a step broke", action="step_broke", run_id=self._run.state.run_id, node=name)
             problem = Problem(
@@ -91,36 +128,156 @@ class Attempts:
                 message=f"{name} broke ({type(error).__name__}); the log of the bot has the details",
             )
             return self._failure(name, visit, attempt, problem, False, begun)
+        finally:
+            if place is not None:
+                self._places.give(place)
         seconds = round(time.monotonic() - begun, 3)
         return ended(name, visit, attempt, output, seconds)
 
-    async def _output(self, name: str, node: Node) -> Json:
-        agent = node.agent if isinstance(node, _WORKED_ON) else None
-        if agent is None:
-            return {"handled": _problem_before(self._run.state, name)}
+    # ── who works ────────────────────────────────────────────────────────────────────────────
+
+    async def _assigned(self, name: str, node: Node) -> Worker:
+        """The agent of this attempt; where the node does not name it, the log says who it is."""
+        if not isinstance(node, Assigned):
+            return NOBODY
+        if node.agent is not None:
+            return Worker(node.agent)
+        state = self._run.state
+        now = state.nodes[name]
+        found = Worker(now.agent, now.member) if now.agent else None  # assigned before a crash
+        if found is None and node.agent_from is None and not node.requires:
+            return NOBODY
+        if found is None:
+            found, why = self._choose(name, node)
+            fact = AgentAssigned(
+                node=name,
+                visit=now.visit,
+                attempt=now.attempt,
+                agent=found.agent,
+                member=found.member,
+                why=why,
+            )
+            await self._run.record([fact])
+        return found
+
+    def _choose(self, name: str, node: Assigned) -> tuple[Worker, str]:
+        if node.agent_from is None:
+            choice = self._agents.choose(node.requires, node.prefers)
+            return Worker(choice.agent), choice.why
+        wanted = expressions.value(node.agent_from, variables(self._workflow, self._run.state, name))
+        if not isinstance(wanted, str) or not wanted:
+            raise NoAgent(f"{name}: {node.agent_from!r} names nobody; it has to come to a name")
+        if node.team is None:
+            if wanted not in self._agents.names():
+                raise NoAgent(f"{name}: there is no agent {wanted!r}; `quartet agents` lists them")
+            return Worker(wanted), f"named by {node.agent_from}"
+        member = self._member(name, node.team, wanted)
+        return Worker(str(member["agent"]), wanted), f"{wanted} of the team"
+
+    def _team(self, name: str, team: str) -> Json:
+        around = scope(self._workflow, name).prefix
+        return self._run.state.latest(around + team) or {}
+
+    def _member(self, name: str, team: str, wanted: str) -> Json:
+        given = cast("list[Any]", self._team(name, team).get("members") or [])
+        members = [cast("Json", member) for member in given if isinstance(member, dict)]
+        for member in members:
+            if member.get("name") == wanted and member.get("agent") in self._agents.names():
+                return member
+        names = ", ".join(str(m.get("name")) for m in members)
+        raise NoAgent(f"{name}: the team has no member {wanted!r} whose agent is there; members are {names}")
+
+    def _place(self, node: Node, agent: str) -> Place:
+        created = self._run.state.created
+        room = self._agents.room(agent, created.settings) if agent else NO_ROOM
+        return Place(
+            self._run.state.run_id,
+            self._workflow.policies.max_concurrent,
+            agent,
+            room.agent_limit,
+            room.provider,
+            room.provider_limit,
+            node.priority or created.priority,
+        )
+
+    # ── what they are told ───────────────────────────────────────────────────────────────────
+
+    async def _output(self, name: str, node: Node, who: Worker) -> Json:
+        if not who.agent or not isinstance(node, Assigned):
+            return self._handled(name, node)
         if self._conversation is None:
             self._conversation = await self._read_conversation()
-        step = self._input(name, agent, self._conversation)
+        step = self._input(name, node, who, self._conversation)
         return await self._agents.run(step, _Sink(self._run, name))
 
-    def _input(self, name: str, agent: str, conversation: tuple[Line, ...]) -> StepInput:
-        state, answer = self._run.state, self._workflow.answer
-        node, created = state.nodes[name], state.created
-        reviews = state.outputs.get(answer.review, ()) if answer and answer.review else ()
-        return StepInput(
+    def _handled(self, name: str, node: Node) -> Json:
+        """What a handler without an agent puts out."""
+        state = self._run.state
+        around = scope(self._workflow, name)
+        output: Json = {"handled": problem_before(state, around.prefix, besides=name)}
+        group = state.groups.get(name)
+        if group is not None and group.kind == "undo":
+            output["undone"] = [
+                {**item, "done": index not in group.failed} for index, item in enumerate(group.items)
+            ]
+        return output
+
+    def _input(self, name: str, node: Assigned, who: Worker, conversation: tuple[Line, ...]) -> StepInput:
+        state, around = self._run.state, scope(self._workflow, name)
+        answer = around.workflow.answer
+        now, created = state.nodes[name], state.created
+        reviews = state.outputs.get(around.prefix + answer.review, ()) if answer and answer.review else ()
+        step = StepInput(
             state.run_id,
             name,
-            node.visit,
-            node.attempt,
-            agent,
+            now.visit,
+            now.attempt,
+            who.agent,
             created.turn,
             conversation,
             created.settings,
-            _Latest(state.outputs),
+            Latest(state.outputs, around.prefix),
             state.comments,
             tuple([s.text for s in state.steered]) if state.steered else (),
-            node.recorded,
+            now.recorded,
             reviews,
+        )
+        if around.prefix or created.inputs or name.endswith("]") or _says_more(node) or now.checkpoint:
+            return self._more(step, name, node, who)
+        return step
+
+    def _more(self, step: StepInput, name: str, node: Assigned, who: Worker) -> StepInput:
+        """What only some steps have: a task, inputs, an item, a part in a team, a checkpoint."""
+        state = self._run.state
+        now, around = state.nodes[name], scope(self._workflow, name)
+        names = variables(self._workflow, state, name)
+        owner = item_of(name)
+        group = state.groups.get(owner[0]) if owner else None
+        undoing, item = "", names.get("item")
+        if group is not None and owner is not None and group.kind == "undo":
+            undoing = str(group.items[owner[1]]["node"])
+            item = state.latest(around.prefix + undoing)
+        undone = state.groups.get(name)
+        if undone is not None and undone.kind == "undo":  # the handler itself, behind its items
+            item = [
+                {"node": one["node"], "output": state.latest(f"{name}[{index}]")}
+                for index, one in enumerate(undone.items)
+            ]
+        team = self._team(name, node.team) if node.team else None
+        checkpoint = None
+        if now.checkpoint is not None and (now.checkpoint[0] == now.attempt or node.checkpoint):
+            checkpoint = now.checkpoint[1]
+        return step._replace(
+            task=templates.fill(node.task, names),
+            inputs=names["inputs"],
+            item=item,
+            outcomes=node.outcomes,
+            member=self._member(name, node.team, who.member) if node.team and who.member else None,
+            team=team,
+            talk=tuple(_talk(state, around)),
+            checkpoint=checkpoint,
+            problem=problem_before(state, around.prefix, besides=name) or None,
+            undoing=undoing,
         )
 
     async def _read_conversation(self) -> tuple[Line, ...]:
@@ -135,10 +292,19 @@ class Attempts:
         )
         return tuple(lines)
 
+    def _retry(self, name: str) -> Retry:
+        """The node's own policy, else its agent's."""
+        state = self._run.state
+        node = node_of(self._workflow, state, name)
+        if "retry" in node.model_fields_set or not isinstance(node, Assigned):
+            return node.retry
+        agent = node.agent or state.nodes[name].agent
+        return (self._agents.retry(agent) if agent else None) or node.retry
+
     def _failure(
         self, name: str, visit: int, attempt: int, problem: Problem, retryable: bool, begun: float
     ) -> StepFailed:
-        retry = self._workflow.nodes[name].retry
+        retry = self._retry(name)
         again = retryable and attempt <= retry.max_retries
         delay = timedelta(seconds=retry.delay(attempt))
         return StepFailed(
@@ -151,7 +317,25 @@ class Attempts:
         )
 
 
-_WORKED_ON = (AgentNode, ErrorHandlerNode)
+def _says_more(node: Assigned) -> bool:
+    return bool(node.task or node.outcomes or node.team or type(node) is not AgentNode)
+
+
+def _talk(state: RunState, around: Scope) -> Iterator[Said]:
+    """What those did so far whom the run itself chose: members of a team, or agents; oldest first."""
+    named = around.workflow.chosen
+    if not named:
+        return
+    seen: dict[str, int] = {}
+    for step in state.steps:
+        mine = step.node.startswith(around.prefix) and step.node[len(around.prefix) :] in named
+        if not mine or step.status != "done":
+            continue
+        index = seen.get(step.node, 0)
+        seen[step.node] = index + 1
+        outputs = state.outputs.get(step.node, ())
+        if index < len(outputs):
+            yield Said(step.member or step.agent, outputs[index])
 
 
 class _TooLong(Exception):
@@ -185,30 +369,10 @@ class _Sink:
     def doing(self, text: str) -> None:
         self._run.doing(self._node, text)
 
+    async def checkpoint(self, content: Json) -> None:
+        now = self._run.state.nodes[self._node]
+        fact = CheckpointSaved(node=self._node, visit=now.visit, attempt=now.attempt, content=content)
+        await self._run.record([fact])
+
     def steering(self) -> tuple[str, ...]:
         return tuple(s.text for s in self._run.state.steered)
-
-
-class _Latest(Mapping[str, Json]):
-    """Each node's latest output, looked up for who asks: to copy all of them for each step is dear."""
-
-    __slots__ = ("_outputs",)
-
-    def __init__(self, outputs: Mapping[str, tuple[Json, ...]]) -> None:
-        self._outputs = outputs
-
-    def __getitem__(self, node: str) -> Json:
-        return self._outputs[node][-1]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._outputs)
-
-    def __len__(self) -> int:
-        return len(self._outputs)
-
-
-def _problem_before(state: RunState, name: str) -> Json:
-    for step in reversed(state.steps):
-        if step.problem is not None and step.node != name:
-            return {"node": step.node, "problem": step.problem.model_dump(mode="json")}
-    return {}

@@ -15,10 +15,12 @@ import structlog
 from orchestrator.bus import Bus
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.facts import facts
+from orchestrator.engine.fold import apply, fold, grown
 from orchestrator.engine.moves import Start, moves, next_time
-from orchestrator.engine.state import RunState, apply, fold, grown
+from orchestrator.engine.places import Places
+from orchestrator.engine.state import RunState
 from orchestrator.errors import Conflict, Fenced, NotFound
-from orchestrator.events import Body, RunEvent, RunId, StepFailed
+from orchestrator.events import Body, RunEvent, RunId, StepFailed, StepSkipped
 from orchestrator.ports import Agents, Claimed, Clock, News, Scheduler, Store
 from orchestrator.workflow import Workflow
 
@@ -28,6 +30,9 @@ POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
 STEPS_AT_ONCE = 50  # agents at work in this process, unless set otherwise
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
+
+
+_GIVING_UP = (StepSkipped, StepFailed)  # facts after which others of the run may have nothing to do
 
 
 class Engine:
@@ -50,7 +55,7 @@ class Engine:
         self.bus = bus
         self.clock = clock
         self.exchanges = exchanges
-        self.slots = asyncio.Semaphore(steps_at_once)
+        self.places = Places(steps_at_once)
         self._definitions: dict[str, Workflow] = {}
 
     async def workflow(self, digest: str) -> Workflow:
@@ -112,6 +117,7 @@ class Journey:
             agents=engine.agents,
             views=engine.store,
             clock=engine.clock,
+            places=engine.places,
             exchanges=engine.exchanges,
         )
         self._lanes: set[asyncio.Task[None]] = set()
@@ -204,6 +210,8 @@ class Journey:
                     assert appended.seq == state.seq
                     self.state = state
                     del self._results[:count]
+                    if any(type(body) in _GIVING_UP for body in bodies):
+                        self._give_up()
                     if self.engine.bus.anybody(self.run_id, besides=1):  # ourselves
                         self.engine.bus.publish(News(self.run_id, state.seq))
                     if appended.started is not None:
@@ -222,13 +230,22 @@ class Journey:
             state = grown(state, body, now)
         more = True
         while more and (todo := moves(self._workflow, state, now)):
-            more = False  # where agents begin, nothing follows before one of them ends
+            more = False  # where agents begin in a single branch, nothing follows before one of them ends
             for move in todo:
                 more = more or type(move) is not Start
                 for body in facts(self._workflow, state, move, now):
                     bodies.append(body)
                     state = grown(state, body, now)
+            more = more or bool(state.frontier or state.open_groups)
         return bodies, state
+
+    def _give_up(self) -> None:
+        """End lanes whose nodes are not to be worked on any more."""
+        for name, lane in list(self._at_work.items()):
+            if lane is not None and self.state.nodes[name].status != "working":
+                del self._at_work[name]
+                self._lanes.discard(lane)
+                lane.cancel()
 
     async def record(self, bodies: Sequence[Body]) -> None:
         """Append what happens inside a step."""
@@ -281,13 +298,9 @@ class Journey:
 
     async def _lane(self, first: str) -> None:
         """Work on a node and on what follows, as long as one follows."""
-        lane, name, slots = asyncio.current_task(), first, self.engine.slots
+        lane, name = asyncio.current_task(), first
         while name is not None:
-            await slots.acquire()  # written out: `async with` takes two coroutines more for each step
-            try:
-                result = await self._attempts.make(name)
-            finally:
-                slots.release()
+            result = await self._attempts.make(name)
             if self._at_work.get(name) is not lane:
                 return  # given up: it did not listen when it was to end
             self._at_work[name] = None

@@ -14,7 +14,9 @@ from orchestrator.events import (
     ApprovalRequested,
     ApprovalResolved,
     Body,
+    DecisionGiven,
     ModelAnswered,
+    RunCreated,
     RunEnded,
     RunStatus,
     Steered,
@@ -101,6 +103,10 @@ def changes(body: Body) -> tuple[Change, ...]:
             return (Answered(body.approval_id), TimerCleared(_expiry(body.approval_id)))
         case Steered():
             return (Received(body.key),)
+        case DecisionGiven():
+            return (Received(body.key),) if body.key else NONE
+        case RunCreated():
+            return (TimerSet("deadline", body.deadline),) if body.deadline is not None else NONE
         case RunEnded():
             return (Ended(body.status),)
         case _:

@@ -14,8 +14,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from orchestrator.errors import NotFound, OrchestratorError, Refused
-from orchestrator.events import Json, RunCreated, RunEvent, RunId, RunStarted
-from orchestrator.infra.sqlite_append import INSERT_BLOB, INSERT_EVENTS, INSERT_LARGE
+from orchestrator.events import Body, Json, RunCreated, RunEvent, RunId, RunStarted
+from orchestrator.infra.projection import Change, changes
+from orchestrator.infra.sqlite_append import (
+    INSERT_BLOB,
+    INSERT_EVENTS,
+    INSERT_LARGE,
+    Append,
+    append_all,
+    write_changes,
+)
 from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, encode, moment
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_transaction import Transaction, Work
@@ -50,6 +58,7 @@ class Accept(Work[Accepted]):
     run_id: RunId
     created: RunCreated
     encoded: Encoded
+    past: Sequence[Body] = ()  # of a forked run
 
     @staticmethod
     def together(transaction: Transaction, wanted: Sequence[Accept]) -> list[Accepted | OrchestratorError]:
@@ -76,6 +85,9 @@ class Accept(Work[Accepted]):
                 rows.add(transaction, each, position, start=not earlier)
                 outcomes.append(Accepted(each.run_id, duplicate=False, queued_behind=earlier))
         rows.write(transaction)
+        for each, outcome in zip(wanted, outcomes, strict=True):
+            if outcome is not None and each.past and not isinstance(outcome, OrchestratorError):
+                _relive(transaction, each)
         return [
             _known(transaction, RunId(keys[each.created.turn.key])) if outcome is None else outcome
             for each, outcome in zip(wanted, outcomes, strict=True)
@@ -106,6 +118,7 @@ class _NewRuns:
         self._large: list[tuple[Any, ...]] = []
         self._runs: list[tuple[Any, ...]] = []
         self._turns: list[tuple[str, int, int]] = []
+        self._changes: list[tuple[int, int, int, Change]] = []
 
     def add(self, transaction: Transaction, accept: Accept, position: int, *, start: bool) -> None:
         """One more run, begun or queued."""
@@ -120,6 +133,8 @@ class _NewRuns:
             self._large.append((n, n, 1, at, *row, large))
         if start:
             self._events.append((n + 1, n, 2, at, *_STARTED))
+        for change in changes(created):
+            self._changes.append((n, n, 1, change))
         self._runs.append(run_row(n, accept.run_id, created, position, at, started=start))
         self._turns.append((created.conversation_id, position, n))
 
@@ -132,6 +147,15 @@ class _NewRuns:
         transaction.write(INSERT_LARGE, self._large)
         transaction.write(INSERT_RUNS, self._runs)
         transaction.write("INSERT INTO turns (conversation_id, position, run) VALUES {rows}", self._turns)
+        write_changes(transaction, self._changes)
+
+
+def _relive(transaction: Transaction, accept: Accept) -> None:
+    """Append what a forked run shares with the one it comes from, in the transaction that creates it."""
+    rows = [encode(body) for body in accept.past]
+    done = append_all(transaction, [Append(accept.run_id, accept.past, rows, None, None, None)])
+    if isinstance(done[0], OrchestratorError):
+        raise done[0]
 
 
 def run_row(

@@ -1,8 +1,8 @@
 """`Store` on one SQLite file: one writer that commits in groups, readers beside it.
 
 Every method is one function run in a connection's thread: see sqlite_log, sqlite_append,
-sqlite_views and sqlite_deliveries for what they do, and `ports` for what they promise. Several
-processes may open the same file.
+sqlite_views, sqlite_deliveries, sqlite_definitions and sqlite_schedules for what they do, and `ports`
+for what they promise. Several processes may open the same file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,36 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from orchestrator.errors import StoreFailed
 from orchestrator.events import ApprovalId, Body, Json, Line, RunCreated, RunEvent, RunId, RunStatus, Usage
-from orchestrator.infra import sqlite_deliveries, sqlite_log, sqlite_rebuild, sqlite_views
+from orchestrator.infra import (
+    sqlite_definitions,
+    sqlite_deliveries,
+    sqlite_log,
+    sqlite_outcomes,
+    sqlite_rebuild,
+    sqlite_schedules,
+    sqlite_views,
+)
 from orchestrator.infra.sqlite_append import Append
 from orchestrator.infra.sqlite_codec import encode
 from orchestrator.infra.sqlite_connections import Connection, connect, translated
 from orchestrator.infra.sqlite_migrations import migrate, shipped
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_writer import GroupWriter
-from orchestrator.ports import Accepted, Appended, ApprovalRow, Claimed, Delivery, Due, Page, RunRow
+from orchestrator.ports import (
+    Accepted,
+    AgentOutcome,
+    Appended,
+    ApprovalRow,
+    Claimed,
+    Delivery,
+    Due,
+    NewVersion,
+    Page,
+    RunRow,
+    Schedule,
+    ScheduleState,
+    WorkflowVersion,
+)
 
 READERS = 2
 BIG_TURN = 200_000  # characters; encoding more than this would hold the loop for milliseconds
@@ -89,13 +111,13 @@ class SqliteStore:
 
     # ── the log ──────────────────────────────────────────────────────────────────────────────
 
-    async def accept(self, run_id: RunId, created: RunCreated) -> Accepted:
+    async def accept(self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = ()) -> Accepted:
         """See `Log.accept`."""
         if len(created.turn.text) > BIG_TURN:
             encoded = await asyncio.to_thread(encode, created)
         else:
             encoded = encode(created)
-        return await self._writer.put(sqlite_log.Accept(run_id, created, encoded))
+        return await self._writer.put(sqlite_log.Accept(run_id, created, encoded, past))
 
     async def append(
         self,
@@ -222,6 +244,14 @@ class SqliteStore:
         """See `Views.usage_since`."""
         return await self._read(sqlite_views.usage_since, since, workspace)
 
+    async def agent_outcomes(self, *, limit: int = 2_000) -> list[AgentOutcome]:
+        """See `Views.agent_outcomes`."""
+        return await self._read(sqlite_outcomes.agent_outcomes, limit)
+
+    async def agents_at_work(self) -> dict[str, int]:
+        """See `Views.agents_at_work`."""
+        return await self._read(sqlite_outcomes.agents_at_work)
+
     async def rebuild_views(self, fold_status: sqlite_rebuild.FoldStatus | None = None) -> None:
         """Write every read model anew from the log, in one transaction.
 
@@ -263,6 +293,59 @@ class SqliteStore:
         """See `ChannelSettings.change_settings`."""
         await self._writer.do(
             lambda t: sqlite_deliveries.change_settings(t, channel_key, changes), touches=()
+        )
+
+    # ── workflow definitions ─────────────────────────────────────────────────────────────────
+
+    async def add_version(self, new: NewVersion) -> int:
+        """See `Definitions.add_version`."""
+        text = None if new.definition is None else json.dumps(new.definition, ensure_ascii=False)
+        return await self._writer.do(lambda t: sqlite_definitions.add_version(t, new, text), touches=())
+
+    async def workflow_versions(self, name: str) -> list[WorkflowVersion]:
+        """See `Definitions.workflow_versions`."""
+        return await self._read(sqlite_definitions.workflow_versions, name)
+
+    async def newest_versions(self) -> list[WorkflowVersion]:
+        """See `Definitions.newest_versions`."""
+        return await self._read(sqlite_definitions.newest_versions)
+
+    async def versions_mark(self) -> int:
+        """See `Definitions.versions_mark`."""
+        return await self._read(sqlite_definitions.versions_mark)
+
+    # ── schedules ────────────────────────────────────────────────────────────────────────────
+
+    async def add_schedule(self, new: Schedule) -> bool:
+        """See `Schedules.add_schedule`."""
+        return await self._writer.do(lambda t: sqlite_schedules.add_schedule(t, new), touches=())
+
+    async def schedule(self, schedule_id: str) -> Schedule | None:
+        """See `Schedules.schedule`."""
+        return await self._read(sqlite_schedules.schedule, schedule_id)
+
+    async def schedules(self) -> list[Schedule]:
+        """See `Schedules.schedules`."""
+        return await self._read(sqlite_schedules.schedules)
+
+    async def schedules_due(self, until: datetime) -> list[Schedule]:
+        """See `Schedules.schedules_due`."""
+        return await self._read(sqlite_schedules.schedules_due, until)
+
+    async def schedule_done(
+        self, schedule_id: str, due: datetime, following: datetime, run_id: str = ""
+    ) -> bool:
+        """See `Schedules.schedule_done`."""
+        return await self._writer.do(
+            lambda t: sqlite_schedules.schedule_done(t, schedule_id, due, following, run_id), touches=()
+        )
+
+    async def set_schedule(
+        self, schedule_id: str, state: ScheduleState, note: str = "", due: datetime | None = None
+    ) -> bool:
+        """See `Schedules.set_schedule`."""
+        return await self._writer.do(
+            lambda t: sqlite_schedules.set_schedule(t, schedule_id, state, note, due), touches=()
         )
 
 

@@ -223,7 +223,9 @@ class SlackHarness:
         for seen in self._messages(person):
             texts += _drawn(seen.blocks) if seen.blocks else [html.unescape(seen.text)]
             # A file opens with a click; what it holds counts as seen.
-            texts += [f"{file.name}\n{file.content.decode(errors='replace')}" for file in seen.files]
+            texts += [
+                f"{file.name}\n{file.alt}\n{file.content.decode(errors='replace')}" for file in seen.files
+            ]
         modal = self._person(person).modal
         if modal is not None:
             texts += _modal(modal, self._errors.get(person, {}))

@@ -22,6 +22,7 @@ from adapters.contract import (
     FilePart,
     Form,
     FormField,
+    ImagePart,
     MarkdownPart,
     MessageRef,
     NotesPart,
@@ -86,6 +87,18 @@ def card(card_id: str, title: str, *parts: CardPart, kind: CardKind = "status", 
 def approval(title: str = "Plan for the bridge") -> Card:
     return card("run-1:approval:ap-1", title, MarkdownPart(text="Shall it be built?"), kind="approval",
                 status="waiting for approval", buttons=APPROVAL_BUTTONS)  # fmt: skip
+
+
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 20 10" width="20" height="10">'
+    '<title>ferry</title><rect width="20" height="10" fill="#fff"/><text x="1" y="8">Load</text></svg>'
+)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+
+
+def picture(card_id: str, words: str) -> Card:
+    part = ImagePart(name="ferry", alt=words, svg=SVG, png=PNG)
+    return card(card_id, "The workflow ferry", part, kind="picture")
 
 
 def plan_form() -> Form:
@@ -158,7 +171,7 @@ async def post_patiently(h: Harness, one: Card) -> MessageRef:
         try:
             return await h.adapter.post(h.conversation, one, nonce=one.id)
         except RateLimited as error:
-            assert one.kind == "status"  # other cards wait in there
+            assert one.kind in ("status", "picture")  # other cards wait in there
             await asyncio.sleep(error.retry_after_s)
 
 
@@ -311,6 +324,32 @@ async def test_post_shows_everything_of_a_full_card(h: Harness, kind: CardKind) 
     assert await h.visible_cards() == ["run-1:full"]
 
 
+async def test_picture_is_shown_with_the_words_that_say_the_same(h: Harness) -> None:
+    """A picture is shown, and told in words"""
+    words = (
+        "Workflow ferry: 2 steps. Begins at Load. Load leads to Sail the *river* & <moor>. Sail ends here."
+    )
+    shown = await post_patiently(h, picture("run-1:picture", words))
+    await seen_soon(h, "Workflow ferry: 2 steps.")
+    screen = await h.visible_text()
+    for sentence in ("Begins at Load.", "Load leads to Sail the", "Sail ends here."):
+        assert shows(screen, sentence), sentence
+    assert shows(screen, "The workflow ferry")
+    assert await h.visible_cards() == ["run-1:picture"]
+    assert await h.executed() == []
+    found = await h.adapter.find(h.conversation, CardId("run-1:picture"))
+    assert found is not None
+    assert found.message_id == shown.message_id
+
+
+async def test_picture_that_is_none_is_told_in_words_alone(h: Harness) -> None:
+    broken = ImagePart(name="ferry", alt="Load leads to Sail.", svg="<svg onload='alert(1)'>", png="AAAA")
+    one = card("run-1:picture", "The workflow ferry", broken, kind="picture")
+    await post_patiently(h, one)
+    await seen_soon(h, "Load leads to Sail.")
+    assert await h.executed() == []
+
+
 async def test_post_returns_the_handle_that_edit_takes(h: Harness) -> None:
     first = card("run-1:status", "Work on the bridge", MarkdownPart(text="digging"), status="working")
     message = await h.adapter.post(h.conversation, first, nonce="n1")
@@ -449,6 +488,26 @@ async def test_refusal_of_a_click_is_told_to_the_person_alone(h: Harness) -> Non
     if h.people_apart:
         assert not shows(await h.visible_text(person="bob"), "Only the captain may decide this.")
     assert await h.visible_cards() == ["run-1:approval:ap-1"]
+
+
+async def test_question_is_answered_in_words(h: Harness) -> None:
+    """A question is answered in words"""
+    buttons = (
+        Button(action="answer", target="ap-1", label="Answer it", style="primary", needs_form=True),
+        Button(action="reject", target="ap-1", label="Reject it", style="danger"),
+    )
+    one = card("run-1:approval:ap-1", "Which river?", MarkdownPart(text="Which river is it?"),
+               kind="approval", status="waiting for your answer", buttons=buttons)  # fmt: skip
+    field = FormField(name="text", label="Your answer", multiline=True)
+    form = Form(id="answer:ap-1", title="Answer", fields=(field,), note="Which river is it?")
+    await h.adapter.post(h.conversation, one, nonce="n1")
+    h.inbound.answer_clicks.append(Receipt(accepted=True, form=form))
+    await h.person_clicks(CardId("run-1:approval:ap-1"), "answer")
+    assert (h.inbound.clicks[0].action, h.inbound.clicks[0].target) == ("answer", "ap-1")
+    await seen_soon(h, "Your answer")
+    await h.person_fills(form, {"text": "The Elbe,\nabove Dresden"})
+    assert h.inbound.forms[0].form_id == "answer:ap-1"
+    assert _lines(h.inbound.forms[0].values) == {"text": "The Elbe,\nabove Dresden"}
 
 
 async def test_form_opens_shows_errors_at_fields_and_is_then_accepted(h: Harness) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.engine.state import fold
+from orchestrator.engine.fold import fold
 from orchestrator.errors import Refused
 from orchestrator.events import (
     WITHDRAWN,

@@ -14,7 +14,7 @@ from bot.presenter import present
 from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator import approvals, events
-from orchestrator.engine.state import fold
+from orchestrator.engine.fold import fold
 from orchestrator.errors import ModelRefused, ModelUnavailable, NotFound, Refused, StoreFailed
 from orchestrator.events import ENDED, Json, RunId
 from orchestrator.ids import approval_id

@@ -39,7 +39,18 @@ STANDS_FOR = {
     "NAME": "quartet",
     "WORKFLOW": "quartet",
     "TEXT": "hello",
+    "PACK": "tea",
 }
+
+
+def pack(folder: Path) -> Path:
+    """A small pack whose manifest does not list its files yet."""
+    (folder / "workflows").mkdir(parents=True)
+    manifest = "name: tea\nversion: '1'\ndescription: Tea\nauthor: Ada\nworkflows: [workflows/tea.yaml]\n"
+    (folder / "pack.yaml").write_text(manifest)
+    workflow = "name: tea\nnodes: {look: {kind: agent, agent: researcher}}\n"
+    (folder / "workflows" / "tea.yaml").write_text(workflow)
+    return folder
 
 
 def shell_lines() -> list[tuple[str, str]]:
@@ -94,6 +105,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.mark.timeout(300)
 def test_every_quartet_command_in_the_pages_works(asked: tuple[Path, str]) -> None:
     home, run_id = asked
+    folder = str(pack(home / "tea"))
+    stands_for = {**STANDS_FOR, "FOLDER": folder, "PATH": folder}
     tried: set[str] = set()
     for page, line in shell_lines():
         line = line.removeprefix("$ ").removeprefix(".venv/bin/")
@@ -101,7 +114,7 @@ def test_every_quartet_command_in_the_pages_works(asked: tuple[Path, str]) -> No
             continue
         tried.add(line)
         assert line.startswith("quartet"), f"{page}: {line!r} is run by no test"
-        words = [STANDS_FOR.get(w, w).replace("RUN", run_id) for w in shlex.split(line)[1:]]
+        words = [stands_for.get(w, w).replace("RUN", run_id) for w in shlex.split(line)[1:]]
         if words[:1] == ["ask"] and not any(not w.startswith("-") and w != "quartet" for w in words[1:]):
             words.append("hello")
         done = quartet(home, words)

@@ -23,7 +23,9 @@ function place(html) {
     }
     if (fresh.dataset.says && fresh.dataset.says !== old.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
     fresh.classList.add("seen");
+    const looked = [...old.querySelectorAll(".drawing")].map((one) => [one.scrollLeft, one.scrollTop]);
     old.replaceWith(fresh);
+    [...fresh.querySelectorAll(".drawing")].forEach((one, n) => looked[n] && one.scrollTo(...looked[n]));
     if (focused) {
       const same = focused.value && [...fresh.querySelectorAll("button")].find((b) => b.value === focused.value);
       (same || fresh.querySelector("h2"))?.focus({ preventScroll: true });

@@ -60,6 +60,7 @@ def get_upload_url(ask: Ask) -> Json:
         raise Refused("file_upload_size_restricted")
     file = _made(ask.world, ask.team, ask.me.id, name, name, length)
     file.ticket = secrets.token_urlsafe(24)
+    file.alt_txt = ask.text("alt_txt")
     file.snippet = bool(ask.text("snippet_type"))
     file.by_app = ask.install.app
     if file.snippet:

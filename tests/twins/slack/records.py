@@ -232,6 +232,7 @@ class File:
     ticket: str = field(default="", repr=False)  # in the upload's address
     deleted: bool = False
     by_app: str = ""
+    alt_txt: str = ""  # of a picture, for screen readers
 
 
 @dataclass

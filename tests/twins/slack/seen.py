@@ -19,6 +19,7 @@ class SeenFile:
     name: str
     mimetype: str
     content: bytes
+    alt: str = ""  # what a screen reader says of a picture
 
     @property
     def text(self) -> str:
@@ -81,7 +82,9 @@ def sees(world: World, user: str, channel: str, thread: str | None) -> list[Seen
                 message.user,
                 str(shown["text"]),
                 list(shown.get("blocks", [])),
-                tuple(SeenFile(f.id, f.name, f.mimetype, f.content) for f in files if not f.deleted),
+                tuple(
+                    SeenFile(f.id, f.name, f.mimetype, f.content, f.alt_txt) for f in files if not f.deleted
+                ),
                 edited=message.edited is not None,
                 streaming=message.stream is not None and message.stream.open,
                 reactions=tuple(message.reactions),

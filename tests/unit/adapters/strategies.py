@@ -18,6 +18,7 @@ from adapters.contract import (
     FilePart,
     Form,
     FormField,
+    ImagePart,
     MarkdownPart,
     NotesPart,
     PlanPart,
@@ -27,6 +28,9 @@ from adapters.contract import (
     SourcesPart,
     TaskLine,
 )
+
+# A picture of one pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
 def cards(text: SearchStrategy[str]) -> SearchStrategy[Card]:
@@ -54,6 +58,7 @@ def cards(text: SearchStrategy[str]) -> SearchStrategy[Card]:
         st.builds(FactsPart, facts=st.lists(st.tuples(text, text), max_size=3).map(tuple)),
         st.builds(NotesPart, title=text, notes=some),
         st.builds(FilePart, name=text, media_type=text, text=text),
+        st.builds(ImagePart, name=st.just(""), alt=text, svg=text, png=text | st.just(PNG)),
     )
     button = st.builds(
         Button,

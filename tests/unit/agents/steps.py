@@ -61,6 +61,7 @@ class MemorySink:
 
     facts: list[Body] = field(default_factory=list[Body])
     said: list[str] = field(default_factory=list[str])
+    saved: list[Json] = field(default_factory=list[Json])  # checkpoints
     messages: tuple[str, ...] = ()
     refuse: Exception | None = None  # raised by the next record
 
@@ -68,6 +69,9 @@ class MemorySink:
         if self.refuse is not None:
             raise self.refuse
         self.facts.extend(bodies)
+
+    async def checkpoint(self, content: Json) -> None:
+        self.saved.append(content)
 
     def doing(self, text: str) -> None:
         self.said.append(text)

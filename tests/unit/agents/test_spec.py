@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.agents.spec import AgentSpec, split_reference
-from orchestrator.errors import NotFound
+from orchestrator.errors import NoAgent
 from orchestrator.tools.registry import Tools
 from tests.unit.agents.steps import ROOT, MemorySink, specs, step
 
@@ -66,7 +66,7 @@ def test_registry_and_spec_import_no_model_library() -> None:
 
 async def test_unknown_agent_is_named_with_those_there_are() -> None:
     agents = AgentRegistry(specs(), tools=Tools())
-    with pytest.raises(NotFound, match="researcher, planner, builder, reviewer"):
+    with pytest.raises(NoAgent, match="researcher, planner, builder, reviewer"):
         await agents.run(step("poet", "x"), MemorySink())
 
 
@@ -74,3 +74,28 @@ def test_infos_say_rules_where_there_are_no_providers() -> None:
     infos = AgentRegistry(specs(model="openai:gpt-5"), tools=Tools()).infos()
     assert {info.model for info in infos} == {"rules"}
     assert infos[0].tools == ()  # none of its tools is registered
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"priority": "urgent"}, "critical"),
+        ({"max_concurrent": 0}, "greater than or equal to 1"),
+        ({"retry": {"max_retries": 11}}, "less than or equal to 10"),
+        ({"retry": {"times": 1}}, "Extra inputs"),
+        ({"capabilities": ["Research"]}, "pattern"),
+        ({"capabilities": ["a b"]}, "pattern"),
+        ({"capabilities": ["a" * 41]}, "pattern"),
+        ({"capabilities": ["a", "b", "a"]}, "'a' twice; once is enough"),
+        ({"memory_mb": 64}, "played by a model; remove memory_mb"),
+        ({"cpu_s": 1}, "played by a model; remove cpu_s"),
+    ],
+)
+def test_broken_limits_are_refused_with_a_remedy(change: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(ValidationError, match=remedy):
+        AgentSpec.model_validate(GOOD | change)
+
+
+def test_agents_without_new_keys_are_as_before() -> None:
+    spec = AgentSpec.model_validate(GOOD | {"capabilities": ["code.review", "qa-web_2"]})
+    assert (spec.priority, spec.max_concurrent, spec.retry) == ("medium", None, None)

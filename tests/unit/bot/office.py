@@ -27,6 +27,7 @@ from orchestrator.events import ApprovalId, Body, RunId, StepEnded
 from orchestrator.infra.sqlite_store import SqliteStore
 from orchestrator.ports import Advance
 from orchestrator.service import Service
+from orchestrator.workflow import Workflow
 from tests.builders import NOW, brief, plan, quartet
 from tests.house import ScriptedAgents
 from tests.unit.bot.platform import MemoryPlatform
@@ -64,7 +65,8 @@ class Desk:
         self.platform = MemoryPlatform()
         self.policy = ChannelPolicy()
         permissions = Permissions(SystemClock())
-        self.service = Service(store, self.wakes, ScriptedAgents(), {"quartet": quartet()}, Bus(), "rules")
+        self.workflows = {"quartet": quartet()}
+        self.service = Service(store, self.wakes, ScriptedAgents(), self.workflows, Bus(), "rules")
         self.intake = Intake(self.service, permissions, {"web": self.platform}, self._policy, file_text)
         self.decisions = Decisions(self.service, permissions)
         defaults = ChannelPolicy()
@@ -83,6 +85,10 @@ class Desk:
 
     async def _policy(self, conversation: ConversationRef) -> ChannelPolicy:
         return self.policy
+
+    def use(self, workflow: Workflow) -> None:
+        """Make another workflow known."""
+        self.workflows[workflow.name] = workflow
 
     def turn(self, text: str = "Explain tea", *, key: str = "t1", person: Person = ADA, **more: Any) -> Turn:
         return Turn(key=key, conversation=HERE, person=person, text=text, at=NOW, **more)
@@ -104,13 +110,17 @@ class Desk:
 
     async def go(self, run_id: str, *bodies: Body) -> RunState:
         """Append facts and the moves that follow, as the engine would."""
-        todo = list(bodies)
+        if bodies:
+            await self.store.append(RunId(run_id), list(bodies), epoch=None)
         while True:
-            if todo:
-                await self.store.append(RunId(run_id), todo, epoch=None)
             state = await self.state(run_id)
             now = datetime.now(UTC)
-            todo = [b for m in moves(quartet(), state, now)[:1] for b in facts(quartet(), state, m, now)]
+            workflow = self.workflows[state.created.workflow]
+            todo = moves(workflow, state, now)
+            for move in todo:
+                following = facts(workflow, state, move, now)
+                await self.store.append(RunId(run_id), following, epoch=None)
+                state = await self.state(run_id)
             if not todo:
                 return state
 

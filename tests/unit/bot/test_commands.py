@@ -179,7 +179,14 @@ async def test_ask_and_run_hand_a_turn_to_the_intake_under_the_commands_key(desk
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("ask", "TEXT"), ("run", "small"), ("run small", "TEXT"), ("run smal Write", "'small'")],
+    [
+        ("ask", "TEXT"),
+        ("run", "small"),
+        ("team", "TEXT"),
+        ("fork", "STEP"),
+        ("run small", "what is to be done"),
+        ("run smal Write", "'small'"),
+    ],
 )
 async def test_an_incomplete_turn_is_refused_with_its_form(desk: Desk, text: str, hint: str) -> None:
     receipt = await desk.say(text)

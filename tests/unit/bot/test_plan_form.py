@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.plan_form import (
-    MAX_FIELD,
-    FormErrors,
-    changes_form,
-    check_plan,
-    edit_form,
-    edited_arguments,
-    read_tasks,
-)
+from bot.edit_forms import changes_form, edit_form, edited_arguments
+from bot.form_errors import MAX_FIELD, FormErrors
+from bot.plan_form import check_plan, read_tasks
 from orchestrator.approvals import request
 from orchestrator.artifacts import Plan
 from orchestrator.events import ApprovalRequested, Json, RunSettings

@@ -23,7 +23,8 @@ from adapters.contract import (
     RowsPart,
     SourcesPart,
 )
-from bot.presenter import QUOTE_LENGTH, doing_line, duration, label, money, present
+from bot.presenter import QUOTE_LENGTH, doing_line, present
+from bot.run_facts import duration, label, money
 from orchestrator.engine.state import RunState
 from orchestrator.events import (
     WITHDRAWN,

@@ -12,6 +12,7 @@ from config import ConfigError, load_settings, read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator.agents.spec import AgentSpec
 from orchestrator.workflow import Workflow
+from orchestrator.workflow_checks import problems
 
 AGENTS = frozenset({"researcher", "planner", "builder", "reviewer"})
 SECRET = "s3cr3tv4lue0123456789"
@@ -153,6 +154,14 @@ YAML = {
     "built-in provider again": (
         "providers: {groq: {base_url: 'http://x'}}\n",
         "q.yaml:1:13: * set GROQ_API_KEY, or choose another name",
+    ),
+    "limit of a provider": (
+        "providers: {groq: {max_concurrent: 0}}\n",
+        "q.yaml:1:20: providers.groq.max_concurrent: * at least 1*",
+    ),
+    "model of a provider without address": (
+        "providers: {lab: {max_concurrent: 1}}\ndefault_model: lab:x\n",
+        "q.yaml:1:13: providers.lab: * add `base_url:`",
     ),
     "missing folder": (
         "\n\nworkflows_path:\n- nowhere\n",
@@ -484,7 +493,9 @@ WORKFLOW = {
 
 
 def read_workflow(path: Path) -> Workflow:
-    return read_model(path, Workflow, extra_check=lambda w: ((f.path, f.message) for f in w.problems(AGENTS)))
+    return read_model(
+        path, Workflow, extra_check=lambda w: ((f.path, f.message) for f in problems(w, agents=AGENTS))
+    )
 
 
 def test_the_shipped_workflow_is_fine() -> None:

@@ -178,6 +178,15 @@ def test_a_server_of_ones_own_with_its_key_from_dotenv(folder: Path) -> None:
     assert settings.model_for("builder") == "mylab:m"
 
 
+def test_how_many_steps_ask_a_provider_at_once(folder: Path) -> None:
+    own = "lab: {base_url: 'http://x', max_concurrent: 2}, b: {base_url: 'http://y'}"
+    text = f"providers: {{openai: {{max_concurrent: 3}}, {own}}}\n"
+    settings = load({"OPENAI_API_KEY": KEY}, yaml=text)
+    assert settings.provider_limits == {"openai": 3, "lab": 2}
+    assert set(settings.providers()) == {"openai", "lab", "b"}
+    assert load(yaml="port: 7001\n").provider_limits == {}
+
+
 # ── the address ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -287,7 +296,7 @@ def test_discords_section_has_defaults_and_takes_bots_as_list_or_commas(folder: 
 
 def test_what_this_version_does_not_use_says_so() -> None:
     unused = {name for name in PROMISED if VARIABLES[name].unused}
-    assert unused == {"DATABASE_URL", "REDIS_URL", "MAX_ROUNDS", "WORKSPACES_DIR"}
+    assert unused == {"DATABASE_URL", "REDIS_URL"}
 
 
 def test_survey_tells_the_origin_of_every_value(folder: Path) -> None:

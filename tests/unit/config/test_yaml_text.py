@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from config.documents import read_text_model
 from config.errors import ConfigError, ConfigProblem
 from config.yaml_text import decode, read_text
+from orchestrator import workflow_checks
 from orchestrator.workflow import Workflow
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=30)
@@ -39,7 +40,10 @@ def test_json_reads_as_itself(value: dict[str, Any]) -> None:
 def problems(text: str) -> tuple[ConfigProblem, ...]:
     try:
         read_text_model(
-            text, "t.yaml", Workflow, extra_check=lambda w: ((f.path, f.message) for f in w.problems())
+            text,
+            "t.yaml",
+            Workflow,
+            extra_check=lambda w: ((f.path, f.message) for f in workflow_checks.problems(w)),
         )
     except ConfigError as error:
         return error.problems

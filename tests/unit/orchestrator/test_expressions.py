@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.expressions import MAX_LENGTH, ExpressionError, holds, problems
+from orchestrator.expressions import MAX_LENGTH, ExpressionError, compares, holds, problems, reads, value
 
 NAMES: dict[str, Any] = {
     "reviewer": {"score": 6.5, "repeated": False, "findings": [{"severity": "major"}], "items": "mine"},
@@ -202,12 +202,63 @@ def test_problems_refuse_a_condition_that_is_too_long() -> None:
     assert not list(problems("n or " * 90 + "n", KNOWN))
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("reviewer.score < policies.min_score", {("reviewer", "score"), ("policies", "min_score")}),
+        ("reviewer.findings[0].severity", {("reviewer", "findings")}),
+        ("inputs['text'] == n", {("inputs", "text"), ("n", "")}),
+        ("reviewer[n]", {("reviewer", ""), ("n", "")}),
+        ("len(reviewer.findings) > max(n, 1)", {("reviewer", "findings"), ("n", "")}),
+        (
+            "visits.builder > 0 and builder.body or builder",
+            {("visits", "builder"), ("builder", "body"), ("builder", "")},
+        ),
+        ("max", {("max", "")}),
+        ("1 < 2", set[tuple[str, str]]()),
+        ("n <", set[tuple[str, str]]()),
+        ("().__class__", set[tuple[str, str]]()),
+    ],
+)
+def test_what_a_condition_reads_is_known_before_it_is_worked_out(
+    text: str, found: set[tuple[str, str]]
+) -> None:
+    assert reads(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a.outcome == 'x'", {("a", "outcome", "x")}),
+        ("'x' != a['outcome']", {("a", "outcome", "x")}),
+        ("a.b in ['x', 'y', 3] and not c", {("a", "b", "x"), ("a", "b", "y")}),
+        ("a.b not in ('x',)", {("a", "b", "x")}),
+        ("'x' in a.b", set[tuple[str, str, str]]()),
+        ("['x'] in a.b", set[tuple[str, str, str]]()),
+        ("a.b < 'x'", set[tuple[str, str, str]]()),
+        ("a.b.c == 'x' or lower(a.b) == 'x'", set[tuple[str, str, str]]()),
+        ("a ==", set[tuple[str, str, str]]()),
+    ],
+)
+def test_the_words_that_a_condition_compares_with_are_known(
+    text: str, found: set[tuple[str, str, str]]
+) -> None:
+    assert compares(text) == found
+
+
+def test_a_value_can_be_of_any_type() -> None:
+    assert value("reviewer.findings", NAMES) == [{"severity": "major"}]
+    assert value("inputs.text", NAMES) == "Deploy NOW"
+    assert value("n + 1 if n > 2 else None", NAMES) == 4
+
+
 @given(st.text(max_size=600))
 def test_any_text_is_a_condition_or_an_expression_error(text: str) -> None:
     with contextlib.suppress(ExpressionError):
         assert holds(text, NAMES) in (True, False)
     for message in problems(text, KNOWN):
         assert message
+    assert all(name for name, _ in reads(text))
 
 
 ATOMS = st.sampled_from(

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.engine.fold import apply, fold
 from orchestrator.engine.moves import next_time
-from orchestrator.engine.state import RunState, apply, fold
+from orchestrator.engine.state import RunState
 from orchestrator.events import (
     ENDED,
     ApprovalId,
@@ -41,6 +42,7 @@ from orchestrator.events import (
     body_adapter,
 )
 from orchestrator.workflow import ApprovalNode, Workflow
+from orchestrator.workflow_checks import problems
 from tests.builders import ADA, BOB, NOW, RUN, Play, brief, draft, edge, flow, plan, quartet, review
 
 PEOPLE = (ADA, BOB, Who(key="web:eve", name="Eve"))
@@ -86,7 +88,7 @@ def workflows(draw: st.DrawFn) -> Workflow:
     dice.shuffle(edges)
     policies = {"max_steps": dice.choice([3, 8, 60]), "max_model_calls": dice.choice([2, 60])}
     workflow = flow(nodes, *[e for e in edges if e], policies=policies)
-    assume(not list(workflow.problems()))
+    assume(not list(problems(workflow)))
     return workflow
 
 

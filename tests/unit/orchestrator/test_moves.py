@@ -434,12 +434,21 @@ def test_start_names_the_first_node() -> None:
     assert play.working() == ["b"]
 
 
-def test_first_edge_that_fits_is_taken() -> None:
-    nodes = {"a": "agent", "b": "agent", "c": "agent"}
-    workflow = flow(nodes, edge("a > b", when="a.x > 5"), edge("a > c", when="a.x > 1"), edge("a > b"))
+def test_a_decision_takes_the_first_edge_that_fits() -> None:
+    nodes = {"a": "agent", "d": "decision", "b": "agent", "c": "agent"}
+    ways = [edge("d > b", when="a.x > 5"), edge("d > c", when="a.x > 1"), edge("d > b")]
+    workflow = flow(nodes, "a > d", *ways)
     assert Play(workflow).done("a", {"x": 9}).working() == ["b"]
     assert Play(workflow).done("a", {"x": 3}).working() == ["c"]
     assert Play(workflow).done("a", {"x": 0}).working() == ["b"]
+
+
+def test_any_other_node_takes_every_edge_that_fits() -> None:
+    nodes = {"a": "agent", "b": "agent", "c": "agent"}
+    workflow = flow(nodes, edge("a > b", when="a.x > 5"), edge("a > c", when="a.x > 1"))
+    assert Play(workflow).done("a", {"x": 9}).working() == ["b", "c"]
+    assert Play(workflow).done("a", {"x": 3}).working() == ["c"]
+    assert Play(workflow).done("a", {"x": 0}).state.status == "completed"
 
 
 def test_expired_question_is_resolved_before_anything_else() -> None:

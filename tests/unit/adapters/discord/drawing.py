@@ -45,7 +45,11 @@ def check(messages: Sequence[DiscordMessage]) -> None:
         assert all(0 < len(file.content) <= 10 * 1024 * 1024 for file in message.files)
         assert body.get("attachments", []) == [{"id": str(n), "filename": one} for n, one in enumerate(names)]
         if body["flags"] & V2:
-            shown = [part["file"]["url"] for part in parts if part["type"] == 13]
+            shown = [
+                part["file"]["url"] if part["type"] == 13 else part["items"][0]["media"]["url"]
+                for part in parts
+                if part["type"] in (12, 13)
+            ]
             assert shown == [f"attachment://{name}" for name in names]
 
 
@@ -96,7 +100,9 @@ def seen(messages: Sequence[DiscordMessage]) -> str:
     """All that is on the screen or in the files."""
     found = [shown(re.sub(r"^-# Part \d of \d\n", "", text)) for text in texts(messages)]
     found += [str(button["label"]) for button in buttons(messages)]
-    found += [file.content.decode() for message in messages for file in message.files]
+    found += [file.content.decode(errors="replace") for message in messages for file in message.files]
+    galleries = [part for message in messages for part in components(message.body) if part["type"] == 12]
+    found += [str(item["description"]) for gallery in galleries for item in gallery["items"]]
     return "\n".join(found)
 
 

@@ -83,8 +83,9 @@ def test_what_can_be_completed_asks_the_bot(told: list[dict[str, Any]]) -> None:
         for option in one["options"]
         if option.get("autocomplete")
     }
-    runs = {(word, "run") for word in ("status", "stop", "pause", "resume")}
-    assert completed == runs | {("ask", "workflow"), ("run", "workflow"), ("agents", "agent")}
+    runs = {(word, "run") for word in ("status", "stop", "pause", "resume", "fork")}
+    flows = {("ask", "workflow"), ("run", "workflow"), ("workflows", "about")}
+    assert completed == runs | flows | {("agents", "agent")}
 
 
 def test_the_statuses_are_the_bots(told: list[dict[str, Any]]) -> None:

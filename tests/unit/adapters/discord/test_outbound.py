@@ -20,6 +20,7 @@ from adapters.contract import (
     CardPart,
     FactsPart,
     FilePart,
+    ImagePart,
     MarkdownPart,
     NotesPart,
     PlanPart,
@@ -53,7 +54,7 @@ from tests.unit.adapters.discord.drawing import (
     shown,
     texts,
 )
-from tests.unit.adapters.strategies import cards
+from tests.unit.adapters.strategies import PNG, cards
 
 SPICE = st.sampled_from(
     [
@@ -604,3 +605,23 @@ def test_a_plain_message_that_is_too_long_says_so() -> None:
     assert found.endswith("…")
     assert len(found) > 1_500
     assert plain(" ")["content"] == "–"
+
+
+def test_picture_is_shown_with_its_description() -> None:
+    part = ImagePart(name="the ferry", alt="Load leads to Sail <now> & *fast*.", png=PNG)
+    (message,) = draw(Card(id=CardId("c"), kind="picture", title="The workflow", parts=(part,)))
+    (gallery,) = [each for each in components(message.body) if each["type"] == 12]
+    assert gallery["items"] == [
+        {"media": {"url": "attachment://the_ferry.png"}, "description": f"Picture: {part.alt}"}
+    ]
+    assert [file.name for file in message.files] == ["the_ferry.png"]
+    assert message.files[0].content.startswith(b"\x89PNG")
+
+
+def test_picture_without_a_file_is_told_in_words() -> None:
+    part = ImagePart(name="ferry", alt="Load leads to Sail. " * 100, png=PNG)
+    drawn_ = draw(Card(id=CardId("c"), kind="picture", title="The workflow", parts=(part,)))
+    assert shown("".join(texts(drawn_))).count("Load leads to Sail.") == 100
+    none = draw(Card(id=CardId("c"), kind="picture", title="T", parts=(ImagePart(name="x", alt="Words."),)))
+    assert not none[0].files
+    assert "Words." in "".join(texts(none))

@@ -21,6 +21,7 @@ from adapters.contract import (
     CardPart,
     FactsPart,
     FilePart,
+    ImagePart,
     MarkdownPart,
     NotesPart,
     PlanPart,
@@ -34,7 +35,7 @@ from adapters.plain import card_text, clean_text
 from adapters.slack.outbound import MESSAGES, SlackMessage, cleaned, draw, draw_note, joined
 from adapters.slack.text import JOINER, plain
 from tests.twins.slack.blocks import characters, check_message_blocks
-from tests.unit.adapters.strategies import cards
+from tests.unit.adapters.strategies import PNG, cards
 from tests.unit.adapters.test_plain import texts
 
 Json = dict[str, Any]
@@ -89,7 +90,7 @@ def seen(messages: Sequence[SlackMessage]) -> str:
 
     for message in messages:
         walk(message.blocks)
-        shown += [file.content for file in message.files]
+        shown += [f.alt if isinstance(f.content, bytes) else f.content for f in message.files]
     return "\n".join(shown).replace(JOINER, "")
 
 
@@ -116,7 +117,7 @@ def test_markdown_of_any_length_keeps_every_limit(text: str, size: int) -> None:
     check(messages)
     assert clean_text(long) in joined(messages)
     if len(messages) > MESSAGES:
-        assert clean_text(long) in messages[-1].files[-1].content
+        assert clean_text(long) in str(messages[-1].files[-1].content)
 
 
 @pytest.mark.parametrize(
@@ -471,3 +472,23 @@ def test_notes_are_one_message(text: str) -> None:
     assert len(message.text) <= 3_905
     shown = plain(message.text)
     assert shown == (clean_text(text).strip() or "(no text)") or shown.endswith("…")
+
+
+def test_picture_is_a_file_with_its_words_and_the_message_says_them_too() -> None:
+    part = ImagePart(name="the ferry/2", alt="Load leads to Sail <now> & *fast*.", png=PNG)
+    (message,) = draw(answer(part, kind="picture", title="The workflow"))
+    check([message])
+    (file,) = message.files
+    assert isinstance(file.content, bytes)
+    assert file.content.startswith(b"\x89PNG")
+    assert (file.name, file.alt) == ("the_ferry_2.png", part.alt)
+    assert part.alt in joined([message])
+    assert part.alt not in str(message.blocks)  # the picture says it to the eye
+
+
+def test_words_that_a_file_cannot_carry_are_on_the_screen() -> None:
+    part = ImagePart(name="ferry", alt="Load leads to Sail. " * 100, png=PNG)
+    messages = draw(answer(part, kind="picture"))
+    check(messages)
+    assert len(messages[0].files[0].alt) <= 1_000
+    assert seen(messages).count("Load leads to Sail.") >= 100

@@ -1,0 +1,153 @@
+"""Agents that a model plays, or the rules engine. The model library loads in a thread, when needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from orchestrator.agents.models import Models
+from orchestrator.agents.player import AgentCard
+from orchestrator.agents.spec import RULES, AgentBase, AgentSpec
+from orchestrator.events import Json
+from orchestrator.ports import AgentInfo, StepInput, StepSink
+from orchestrator.tools.registry import Tools
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+
+    from orchestrator.agents.flaws import DraftFlaw
+    from orchestrator.agents.models import Structured
+    from orchestrator.agents.turn import Turn
+    from orchestrator.artifacts import Artifact
+
+
+class Stage:
+    """What all these agents share: models, tools, and the library's agents once they are built.
+
+    Args:
+        tools: what agents may call; an agent's tool that is not among them is not offered to it.
+        models: where models come from; None: there are no providers, the rules engine plays all agents.
+        default_model: "provider:model" for agents whose file names none, or "rules".
+        everybody: the agents there are, for those that choose among them.
+        draft_flaw: what is wrong with a drafted workflow, for the agent that drafts them.
+    """
+
+    def __init__(
+        self,
+        *,
+        tools: Tools,
+        models: Models | None,
+        default_model: str,
+        everybody: Callable[[], Sequence[AgentInfo]],
+        draft_flaw: DraftFlaw | None = None,
+    ) -> None:
+        self.tools = tools
+        self._models = models
+        self._default = default_model
+        self._everybody = everybody
+        self._draft_flaw = draft_flaw
+        self._built: dict[tuple[AgentSpec, tuple[str, ...], str], Agent[Turn, Artifact]] = {}
+        self._warm: asyncio.Task[None] | None = None
+
+    def reference(self, spec: AgentSpec, chosen: str | None = None) -> str:
+        """Which model an agent uses: the channel's choice, else its file's, else the default."""
+        if self._models is None:
+            return RULES
+        return chosen or spec.model or self._default
+
+    async def warm_up(self, specs: Iterable[AgentSpec]) -> None:
+        """Import the model library in a thread and build the agents. Safe to call again."""
+        if self._warm is None:
+            self._warm = asyncio.create_task(asyncio.to_thread(self._load, tuple(specs)))
+        await asyncio.shield(self._warm)
+
+    def _load(self, specs: Sequence[AgentSpec]) -> None:
+        for module in ("orchestrator.agents.rules_engine", "genai_prices.data"):
+            import_module(module)
+
+        for spec in specs:
+            if self.reference(spec) == RULES:
+                self._agent(spec, None, "tool")
+        if self._models is not None:
+            self._models.warm_up()
+
+    def _agent(
+        self, spec: AgentSpec, allowed: Sequence[str] | None, structured: Structured
+    ) -> Agent[Turn, Artifact]:
+        from orchestrator.agents.runner import build
+
+        tools = self.tools.chosen(spec.tools, allowed)
+        key = (spec, tuple(tool.name for tool in tools), structured)
+        if key not in self._built:
+            self._built[key] = build(spec, tools, structured)
+        return self._built[key]
+
+    def forget(self, spec: AgentSpec) -> None:
+        """The agent is gone: so is what was built for it."""
+        for key in [key for key in self._built if key[0] == spec]:
+            del self._built[key]
+
+    async def play(self, spec: AgentSpec, step: StepInput, sink: StepSink) -> Json:
+        """Work on one step.
+
+        Raises:
+            StepError: it could not be done.
+        """
+        await self.warm_up((spec,))
+        from orchestrator.agents.prompts import CHOOSERS
+        from orchestrator.agents.runner import run_turn
+        from orchestrator.agents.turn import Turn
+
+        reference = self.reference(spec, step.settings.models.get(spec.name))
+        models = None if reference == RULES else self._models
+        allowed = allowed_tools(step)
+        turn = Turn(
+            spec=spec,
+            step=step,
+            sink=sink,
+            tools={tool.name: tool for tool in self.tools.chosen(spec.tools, allowed)},
+            reference=reference,
+            models=models,
+            # What comes with the program serves workflows of its own, and is nobody to choose.
+            agents=[a for a in self._everybody() if a.origin != "built_in"]
+            if spec.output in CHOOSERS
+            else (),
+            draft_flaw=self._draft_flaw,
+        )
+        if models is None:
+            from orchestrator.agents.rules_engine import rules_model
+
+            agent = self._agent(spec, allowed, "tool")
+            return await run_turn(agent, turn, rules_model(spec, step, turn.agents))
+        agent = self._agent(spec, allowed, models.structured(reference))
+        return await run_turn(agent, turn, models.model(reference))
+
+
+def allowed_tools(step: StepInput) -> Sequence[str] | None:
+    """The tools that the channel allows, and of these what the member of a team may use; None: all."""
+    channel = step.settings.tools
+    own = tuple(step.member.get("tools") or ()) if step.member is not None else ()
+    if not own:
+        return channel
+    return own if channel is None else tuple(name for name in channel if name in own)
+
+
+class ModelPlayer:
+    """One agent of a file. Implements `Player`."""
+
+    def __init__(self, spec: AgentSpec, stage: Stage) -> None:
+        self.spec = spec
+        self._stage = stage
+        shared = {name: getattr(spec, name) for name in AgentBase.model_fields}
+        offered = tuple(tool.name for tool in stage.tools.chosen(spec.tools, None))
+        self.card = AgentCard(**shared, origin="file", tools=offered)
+
+    def reference(self, chosen: str | None = None) -> str:
+        """Which model it uses."""
+        return self._stage.reference(self.spec, chosen)
+
+    async def run(self, step: StepInput, sink: StepSink) -> Json:
+        """Work on one step."""
+        return await self._stage.play(self.spec, step, sink)

@@ -1,0 +1,259 @@
+"""Reports by rules: what is at hand, arranged for whoever does the work. Pure.
+
+A report takes the request, the inputs, the task and earlier outputs and makes of them what its agent's
+capabilities are for: requirements, parts to build, a test plan, the evidence of a fault, findings by
+patterns, a summary. It says itself that nothing was run, written or judged.
+
+Its outcome is one of those that were offered, by these rules:
+
+1. `not_reproduced`, where a fault was reported without steps and without an error's text;
+2. a word for findings (`changes_requested`, …), where patterns found something major or critical;
+3. a word that claims nothing (`not_run`, `by_hand`, …);
+4. the first that was offered. Without an offer it is `done`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestrator.agents import rules_code, rules_earlier, rules_evidence
+from orchestrator.agents.rules_text import blocks, items, joined, sentences, shortened
+from orchestrator.artifacts import Issue, Report
+from orchestrator.ports import StepInput
+
+FOOTER = (
+    "_Put together by Quartet's rules engine: extracts and checklists, no language model. "
+    "Nothing was run, no code was written and nothing was judged._"
+)
+EARLIER = "### From earlier steps"
+NOTHING_FOUND = "The patterns found nothing. That is no proof that there is nothing."
+NO_CODE = "There was no code to look at."
+NEUTRAL = (
+    "not_run",
+    "not_tried",
+    "not_checked",
+    "not_judged",
+    "not_scanned",
+    "not_done",
+    "by_hand",
+    "planned",
+    "unknown",
+    "skipped",
+)
+FINDINGS = ("changes_requested", "changes_needed", "findings", "issues_found", "vulnerable", "not_compliant")
+MOST_PARTS = 8  # that one design is cut into
+MOST_POINTS = 40  # of any list
+POINT_CHARS = 300
+QUOTE_CHARS = 2_000
+EXTRACT_CHARS = 1_200  # of an earlier output in a summary
+MOST_EARLIER = 30
+
+
+def report(step: StepInput, capabilities: Sequence[str] = ()) -> Report:
+    """What can be said without a model.
+
+    Args:
+        capabilities: of the agent; the first that there is a form for decides what is made.
+    """
+    form = next((FORMS[c] for c in capabilities if c in FORMS), _generic)
+    made = form(step, capabilities)
+    body = "\n\n".join([*_opening(step), *made.sections, FOOTER])
+    outcome = _outcome(step, made)
+    return Report(body=body, outcome=outcome, issues=made.issues, items=made.points[:MOST_POINTS])
+
+
+class Made:
+    """The parts of a report that depend on what the agent can do."""
+
+    def __init__(
+        self, *sections: str, points: Sequence[str] = (), issues: Sequence[Issue] = (), lacking: bool = False
+    ) -> None:
+        self.sections = [section for section in sections if section]
+        self.points = list(dict.fromkeys(shortened(p, POINT_CHARS) for p in points if p.strip()))
+        self.issues = list(issues)
+        self.lacking = lacking  # too little was reported
+
+
+def _outcome(step: StepInput, made: Made) -> str:
+    offered = step.outcomes
+    if not offered:
+        return "done"
+    if made.lacking and "not_reproduced" in offered:
+        return "not_reproduced"
+    if any(issue.severity in ("critical", "major") for issue in made.issues):
+        for word in FINDINGS:
+            if word in offered:
+                return word
+    return next((word for word in offered if word in NEUTRAL), offered[0])
+
+
+# ── forms ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _requirements(step: StepInput, _: Sequence[str]) -> Made:
+    texts = [step.turn.text, *step.comments, *step.steering, *rules_earlier.answers(step)]
+    points = [point for text in texts for point in _statements(text)]
+    return Made(_listed("Requirements, as they were asked for", points), _options(step), points=points)
+
+
+def _parts(step: StepInput, _: Sequence[str]) -> Made:
+    needed = rules_earlier.first_items(step) or _statements(step.turn.text)
+    parts = needed[:MOST_PARTS]
+    if len(needed) > MOST_PARTS:
+        parts[-1] = "; ".join(needed[MOST_PARTS - 1 :])
+    said = "One part for each requirement, so that they can be worked on one by one:"
+    asked = _listed("Asked for since", step.comments)
+    return Made(_listed("Parts", parts, said), asked, _options(step), points=parts)
+
+
+def _coding(step: StepInput, _: Sequence[str]) -> Made:
+    wanted = [rules_earlier.said(step.item)] if step.item is not None else rules_earlier.first_items(step)
+    known = [f"{i.where}: {i.problem} {i.remedy}".strip(": ") for i in rules_earlier.earlier_issues(step)]
+    return Made(
+        _listed("To be written", wanted or _statements(step.turn.text), box=True),
+        _listed("To be mended", [*known, *step.comments], box=True),
+        _options(step),
+    )
+
+
+def _testing(step: StepInput, _: Sequence[str]) -> Made:
+    needed = rules_earlier.first_items(step) or _statements(step.turn.text)
+    points = [f"Check: {shortened(point, POINT_CHARS - 10)}" for point in needed]
+    return Made(
+        _listed("Test plan", points, "None of these was run.", box=True), _from_task(step), points=points
+    )
+
+
+def _debugging(step: StepInput, _: Sequence[str]) -> Made:
+    told = [
+        step.turn.text,
+        *(str(v) for v in step.inputs.values() if isinstance(v, str)),
+        *rules_earlier.answers(step),
+    ]
+    told += [file.text for file in step.turn.files if file.text]
+    seen = rules_evidence.evidence(told)
+    sections = [_listed(title, found) for title, found in seen.found.items()]
+    asked = _listed("Not said yet", seen.missing)
+    lists = _from_task(step)
+    return Made(*sections, asked, lists, _options(step), points=seen.missing, lacking=seen.lacking)
+
+
+def _review(step: StepInput, capabilities: Sequence[str]) -> Made:
+    earlier = rules_earlier.earlier_issues(step)
+    lines = len(rules_code.code(step))
+    if earlier and ("code_review" in capabilities or not lines):
+        found, said = earlier, f"{len(earlier)} findings, put together from the steps before."
+    else:
+        aspects = [a for a in rules_code.ASPECTS if a in capabilities] or list(rules_code.ASPECTS)
+        found = [issue for issue in rules_code.issues(step, aspects) if issue not in earlier]
+        looked = f"{lines} lines of code were looked at by patterns for {joined(aspects)}."
+        said = f"{looked} {f'{len(found)} new findings.' if found else NOTHING_FOUND}"
+    return Made(
+        said if lines or found else NO_CODE, _from_task(step), issues=rules_earlier.worst_first(found)
+    )
+
+
+def _summary(step: StepInput, _: Sequence[str]) -> Made:
+    open_points = [
+        f"**{i.severity}** {i.where}: {i.problem}"
+        for i in rules_earlier.worst_first(rules_earlier.earlier_issues(step))
+    ]
+    open_points += [rules_earlier.failed(step.problem)] if step.problem is not None else []
+    return Made(*_extracts(step, EXTRACT_CHARS), _listed("Open points", open_points))
+
+
+def _generic(step: StepInput, _: Sequence[str]) -> Made:
+    points = items(step.task)
+    failed = [rules_earlier.failed(step.problem)] if step.problem is not None else []
+    return Made(
+        _listed("To be done", points, "Nothing of it has been done by rules.", box=True),
+        _listed("What failed", failed),
+        _options(step),
+        EARLIER if step.outputs else "",
+        *_extracts(step, 300),
+        points=points,
+    )
+
+
+Form = Callable[[StepInput, Sequence[str]], Made]
+FORMS: Mapping[str, Form] = {
+    "requirements": _requirements,
+    "architecture": _parts,
+    "coding": _coding,
+    "testing": _testing,
+    "debugging": _debugging,
+    "security": _review,
+    "performance": _review,
+    "style": _review,
+    "code_review": _review,
+    "documentation": _summary,
+    "summary": _summary,
+}
+
+
+# ── pieces ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _opening(step: StepInput) -> list[str]:
+    """The task, the member's part, the item; the request where nothing else says what it is about."""
+    parts: list[str] = []
+    prose = " ".join(b.text for b in blocks(step.task) if b.kind == "prose")
+    if prose:
+        parts.append(f"**Task:** {shortened(sentences(prose)[0], QUOTE_CHARS)}")
+    if step.member is not None:
+        parts.append(f"**{step.member.get('name', '')}**, {shortened(str(step.member.get('role', '')), 200)}")
+    if step.undoing:
+        parts.append(f"**To be undone:** the work of {step.undoing}.")
+    if step.item is not None:
+        parts.append(f"**Item:** {shortened(rules_earlier.said(step.item), QUOTE_CHARS)}")
+    return parts or [f"**Request:** {shortened(step.turn.text, QUOTE_CHARS)}"]
+
+
+def _options(step: StepInput) -> str:
+    rows = [
+        f"{name.replace('_', ' ')}: {shortened(rules_earlier.said(value), 200)}"
+        for name, value in step.inputs.items()
+        if name != "text" and value not in (None, "", [], False) and "\n" not in str(value)
+    ]
+    return _listed("Options", rows)
+
+
+def _from_task(step: StepInput) -> str:
+    return _listed("Asked for by the task", items(step.task), box=True)
+
+
+def _listed(title: str, points: Sequence[str], said: str = "", *, box: bool = False) -> str:
+    rows = [f"- {'[ ] ' if box else ''}{shortened(p, POINT_CHARS)}" for p in points if p.strip()]
+    if not rows:
+        return ""
+    if len(rows) > MOST_POINTS:
+        rows = [*rows[:MOST_POINTS], f"- … and {len(rows) - MOST_POINTS} more"]
+    return "\n\n".join(part for part in (f"### {title}", said, "\n".join(rows)) if part)
+
+
+def _statements(text: str) -> list[str]:
+    """The points of a text: its list items, else its sentences; code is none."""
+    parts = blocks(text)
+    listed = [point for b in parts if b.kind == "list" for point in items(b.text)]
+    prose = [s for b in parts if b.kind == "prose" for s in sentences(b.text) if not s.endswith(":")]
+    return (listed or prose)[:MOST_POINTS]
+
+
+def _extracts(step: StepInput, most: int) -> list[str]:
+    """The beginning of every earlier output, without our own remarks."""
+    parts: list[str] = []
+    for node, output in [o for o in step.outputs.items() if o[0] != rules_earlier.own(step)][-MOST_EARLIER:]:
+        kept = _bare(rules_earlier.text_of(output))
+        if kept.strip():
+            cut = kept if len(kept) <= most else f"{kept[:most].rsplit(chr(10), 1)[0].rstrip()}\n\n…"
+            parts.append(f"### {node.replace('_', ' ').capitalize()}\n\n{cut}")
+    return parts
+
+
+def _bare(text: str) -> str:
+    """A body without what every report of ours says: task, options, footer, what it took from others."""
+    sections = re.split(r"(?m)^(?=#{1,6} )", text.replace(FOOTER, "").split(EARLIER)[0])
+    own = [b for s in sections if not s.startswith("### Options") for b in blocks(s)]
+    kept = [b.text for b in own if not b.text.startswith("**Task:**")]
+    return "\n\n".join(re.sub(r"^#{1,6} ", "#### ", text) for text in kept)

@@ -1,0 +1,99 @@
+"""What a forked run shares with the run that it comes from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.engine.fold import fold
+from orchestrator.errors import Refused
+from orchestrator.events import (
+    ApprovalRequested,
+    ApprovalResolved,
+    Body,
+    BranchTaken,
+    DecisionGiven,
+    FeedbackGiven,
+    GroupStarted,
+    ModelAnswered,
+    PauseRequested,
+    ResumeRequested,
+    RunCreated,
+    RunEnded,
+    RunEvent,
+    RunId,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    StepSkipped,
+    StepStarted,
+    StopRequested,
+    Usage,
+)
+from orchestrator.ids import approval_id
+
+_BEGINNINGS = (StepStarted, GroupStarted, BranchTaken, StepSkipped)
+# What belongs to the other run alone: its beginning, its end, what people did to it as a whole.
+_ITS_OWN = (
+    RunCreated,
+    RunStarted,
+    RunPaused,
+    RunResumed,
+    RunEnded,
+    StopRequested,
+    PauseRequested,
+    ResumeRequested,
+    FeedbackGiven,
+)
+
+
+def past(events: Sequence[RunEvent], node: str, new: RunId) -> tuple[list[Body], int]:
+    """The facts before a step's latest visit, as the new run's; and which visit that is.
+
+    What was at work beside that step is at work in the new run as well, from its beginning. What the
+    shared steps used was paid for once and is not counted again.
+
+    Args:
+        events: the other run's whole log.
+        node: the step that the new run begins with.
+        new: the new run's id, of which approvals' ids are made.
+
+    Raises:
+        Refused: the run has not come to this step; names those it has come to.
+    """
+    cut = max(
+        (
+            i
+            for i, event in enumerate(events)
+            if isinstance(event.body, _BEGINNINGS)
+            and event.body.node == node
+            and getattr(event.body, "attempt", 1) == 1
+        ),
+        default=None,
+    )
+    if cut is None:
+        known = dict.fromkeys(e.body.node for e in events if isinstance(e.body, _BEGINNINGS))
+        steps = ", ".join(known) or "none yet"
+        raise Refused(f"the run has not come to the step {node!r}; its steps are {steps}")
+    begun = events[cut].body
+    assert isinstance(begun, _BEGINNINGS)
+    asked: dict[str, ApprovalRequested] = {}
+    bodies: list[Body] = []
+    for event in events[:cut]:
+        body = event.body
+        if isinstance(body, _ITS_OWN):
+            continue
+        if isinstance(body, ApprovalRequested):
+            asked[body.approval_id] = body
+        bodies.append(_as_new(body, asked, new))
+    # A log may not end in the middle of what was appended together: fold it once, to be sure.
+    fold([events[0], *(RunEvent(events[0].run_id, seq, events[0].at, b) for seq, b in enumerate(bodies, 2))])
+    return bodies, begun.visit
+
+
+def _as_new(body: Body, asked: dict[str, ApprovalRequested], new: RunId) -> Body:
+    if isinstance(body, ModelAnswered):
+        return body.model_copy(update={"usage": Usage()})
+    if isinstance(body, ApprovalRequested | DecisionGiven | ApprovalResolved) and body.approval_id in asked:
+        question = asked[body.approval_id]
+        return body.model_copy(update={"approval_id": approval_id(new, question.node, question.visit)})
+    return body
