@@ -62,7 +62,7 @@ format-check: dev
 
 # After the quick checks, so that pytest's closing line is the last one.
 unit: format-check lint types imports
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # A fresh .venv. Python 3.11 or newer, or one clear line.
 $(BIN)/python:

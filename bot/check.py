@@ -20,6 +20,7 @@ from pydantic import BaseModel, SecretStr
 
 from bot.check_discord import ask_discord, discord_rows
 from bot.check_home import home_flaw
+from bot.check_own_agents import own_agent_rows, probe_rows
 from bot.check_row import CheckRow, State
 from bot.check_slack import ask_slack, outside_rows, slack_rows
 from config.documents import read_model
@@ -174,6 +175,10 @@ def _agents(
                 f"agent {spec.name}", spec.model or "", short_path(file), "wrong" if flaw else "ok", flaw
             )
         )
+    if settings is not None:
+        own_rows, own_names = own_agent_rows(settings, names)
+        rows += own_rows
+        names |= own_names
     complete = not any(row.state == "wrong" for row in rows)
     for pack in _packs(settings, rows):
         names.update(spec.name for spec, _ in pack.agents)
@@ -285,7 +290,7 @@ async def _ask_all(settings: Settings) -> list[CheckRow]:
     found, slack, discord = await asyncio.gather(
         models, ask_slack(settings, ONLINE_TIMEOUT_S), ask_discord(settings, ONLINE_TIMEOUT_S)
     )
-    return [*found, *slack, *discord]
+    return [*found, *slack, *discord, *await probe_rows(settings)]
 
 
 async def _ask(provider: ProviderSettings) -> CheckRow:

@@ -73,6 +73,6 @@ async def serve(app: ASGIApp, *, port: int = 0) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await task
         listening.close()

@@ -1,3 +1,26 @@
-"""For all tests: the plugin that makes the table of `docs/platforms.md` of their results."""
+"""For all tests: the table of `docs/platforms.md`, their order, and who may try again."""
+
+from __future__ import annotations
+
+import pytest
 
 pytest_plugins = ["tests.parity"]
+
+# Files that take minutes come first: a worker that began one last would keep the others waiting.
+LONG = ("tests/journey/", "tests/integration/test_cli.py", "tests/contract/test_adapters.py")
+# Storms come last, when little else wants the processor: they need all of it.
+LAST = ("tests/journey/test_discord_storm.py", "tests/journey/test_slack_storm.py")
+# Real processes, or a real terminal, against limits in seconds: see "Tests" in docs/architecture.md.
+CLOCK = ("tests/journey/", "tests/integration/test_cli")
+AGAIN = pytest.mark.flaky(reruns=1, rerun_except="pytest-timeout")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, and mark what plays against the clock."""
+    items.sort(key=lambda item: 2 if item.nodeid.startswith(LAST) else not item.nodeid.startswith(LONG))
+    for item in items:
+        if item.nodeid.startswith(CLOCK):
+            item.add_marker("clock")
+        if item.get_closest_marker("clock") is not None:
+            item.add_marker(AGAIN)

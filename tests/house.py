@@ -24,7 +24,7 @@ from orchestrator.workflow import Retry, Workflow
 
 ADA = Who(key="web:ada", name="Ada")
 BOB = Who(key="web:bob", name="Bob")
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 Answer = Json | Exception | Callable[[StepInput, StepSink], Awaitable[Json]]
 

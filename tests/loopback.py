@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class _Server(uvicorn.Server):

@@ -82,6 +82,8 @@ class Results:
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in one report; those of other tests are passed over."""
+        if str(report.outcome) == "rerun":  # failed once and is tried again: that counts
+            return
         column = next((value for name, value in report.user_properties if name == _NOTED), None)
         path, _, rest = report.nodeid.partition("::")
         if column is None or path not in {suite.path for suite in SUITES}:

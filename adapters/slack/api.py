@@ -141,9 +141,9 @@ class SlackApi:
 
         async def once() -> Mapping[str, Any]:
             token = (await self.me(team, enterprise)).token
-            await self._pace.wait(limited, method, channel, urgency)
-            call = _call(self._client(token, (team, enterprise)), method)
-            given = await call(arguments)
+            async with self._pace.room(limited, method, channel, urgency):
+                call = _call(self._client(token, (team, enterprise)), method)
+                given = await call(arguments)
             self._troubles.pop(limited, None)
             return given
 

@@ -1,8 +1,9 @@
 """How fast Slack may be called: a budget for each workspace and method, the most urgent call first.
 
 `Gate` is the arithmetic of one method in one workspace: pure, time comes in as an argument. `Pace` is
-the front where calls wait. What goes out stays just under the limits, so that a 429 is the exception;
-when one comes all the same, nothing of that kind goes out before its `Retry-After` has passed.
+the front where calls wait. What goes out stays just under the limits, however long it is on its way, so
+that a 429 is the exception; when one comes all the same, nothing of that kind goes out before its
+`Retry-After` has passed.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import asyncio
 import heapq
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from adapters.errors import RateLimited
 from adapters.urgency import Urgency
 
-# Of what Slack allows we use this much, and a call goes out this much after its time has come: calls
-# overtake each other on their way, and Slack counts them when they arrive.
-SHARE = 0.985
-JITTER_S = 0.2
+SHARE = 0.985  # of what Slack allows we use this much: clocks differ
 
 KEPT_GATES = 2_000  # (workspace, method) pairs in memory; idle ones are dropped first
 KEPT_CHANNELS = 1_000  # channels of one gate
@@ -97,40 +96,64 @@ def limit_of(method: str) -> Limit:
 
 
 class _Bucket:
-    """Tokens that come back with time."""
+    """Tokens that come back with time.
+
+    Slack counts a call when it arrives, somewhere between going out and its answer, and a full bucket gets
+    nothing. So what is surely there is at most what fits beside the calls on their way.
+    """
 
     def __init__(self, rate: Rate, now: float, scale: float) -> None:
         self.rate = rate
         self.per_s = rate.per_s * SHARE * scale
-        self.tokens = float(rate.burst)
+        self.tokens = float(rate.burst)  # as if every call arrived when it went out
+        self.sure = float(rate.burst)  # whenever they arrive
+        self.away = 0  # calls that went out and are not answered
         self.at = now
         self.frozen_until = 0.0
 
     def level(self, now: float) -> float:
-        return min(float(self.rate.burst), self.tokens + max(0.0, now - self.at) * self.per_s)
+        return min(float(self.rate.burst), self.tokens + self._come_back(now))
 
     def ready_at(self, now: float, calls: float = 1) -> float:
-        """When `calls` calls could go out, were nothing else to go out before."""
-        need = min(calls + self.per_s * JITTER_S, max(float(self.rate.burst), calls))
-        left = max(0.0, need - self.level(now) - 1e-9) / self.per_s
+        """When one of `calls` calls could go out, were nothing else to go out before."""
+        missing = max(calls - self.level(now), 1 - self._surely(now))
+        left = max(0.0, missing - 1e-9) / self.per_s
         # A frozen bucket's `at` lies ahead: from there on it fills.
         return max(max(now, self.at) + left if left > 0 else now, self.frozen_until)
 
     def take(self, now: float) -> None:
-        self.tokens = self.level(now) - 1
-        self.at = max(now, self.at)
+        self._fill(now)
+        self.tokens -= 1
+        self.sure -= 1
+        self.away += 1
+
+    def answered(self, now: float) -> None:
+        self._fill(now)
+        self.away -= 1
 
     def give_back(self) -> None:
         self.tokens += 1
+        self.sure += 1
+        self.away -= 1
+
+    def _surely(self, now: float) -> float:
+        return min(float(self.rate.burst - self.away), self.sure + self._come_back(now))
+
+    def _come_back(self, now: float) -> float:
+        return max(0.0, now - self.at) * self.per_s
+
+    def _fill(self, now: float) -> None:
+        self.tokens, self.sure = self.level(now), self._surely(now)
+        self.at = max(now, self.at)
 
     def freeze(self, until: float) -> None:
         # Slack counts more than we thought: when it lets us in again there is room for one, not for many.
-        self.tokens = 1.0
+        self.tokens = self.sure = 1.0
         self.at = max(self.at, until)
         self.frozen_until = max(self.frozen_until, until)
 
     def is_idle(self, now: float) -> bool:
-        return now >= self.frozen_until and self.level(now) >= self.rate.burst
+        return now >= self.frozen_until and self._surely(now) >= self.rate.burst
 
 
 @dataclass(order=True, slots=True)
@@ -224,6 +247,11 @@ class Gate:
             ticket.state = "gone"
             ticket.go()
 
+    def answered(self, channel: str, now: float) -> None:
+        """A call that went out has its answer, or will never have one."""
+        for bucket in self._buckets(channel, None):
+            bucket.answered(now)
+
     def next_at(self, now: float) -> float | None:
         """When `serve` should be called again; None: nobody waits."""
         if not self._count:
@@ -315,18 +343,27 @@ class Pace:
         self._gates: OrderedDict[tuple[str, str], Gate] = OrderedDict()
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
-    async def wait(self, team: str, method: str, channel: str, urgency: Urgency) -> None:
-        """Return when the call may go out.
+    @asynccontextmanager
+    async def room(self, team: str, method: str, channel: str, urgency: Urgency) -> AsyncGenerator[None]:
+        """Enter the block when the call may go out; leave it with the answer.
 
         Raises:
             RateLimited: `Urgency.PROGRESS` only, and at once: there is no room now.
         """
         key = (team, method)
         gate = self._gate(key)
+        await self._wait(key, gate, channel, urgency)
+        try:
+            yield
+        finally:
+            gate.answered(channel, self._clock())
+            self._serve(key)
+
+    async def _wait(self, key: tuple[str, str], gate: Gate, channel: str, urgency: Urgency) -> None:
         if urgency is Urgency.PROGRESS:
             left = gate.progress(channel, self._clock())
             if left > 0:
-                raise RateLimited(f"Slack allows no more {method} just now", retry_after_s=left)
+                raise RateLimited(f"Slack allows no more {key[1]} just now", retry_after_s=left)
             return
         gone = asyncio.Event()
         ticket = gate.enter(urgency, channel, gone.set)

@@ -35,7 +35,7 @@ from adapters.contract import (
     Withdrawal,
 )
 
-LIMIT_S = 10.0  # no scenario waits longer than this for anything
+LIMIT_S = 60.0  # no scenario waits longer than this for anything
 
 T = TypeVar("T")
 

@@ -78,7 +78,7 @@ async def storm_until_killed(folder: Path, name: str, lines: int, *, delay_s: fl
     assert storm.stdout is not None
     said: list[str] = []
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(said) < lines:
                 line = await storm.stdout.readline()
                 assert line, (await storm.stderr.read()).decode() if storm.stderr else ""

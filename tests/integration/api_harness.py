@@ -116,13 +116,13 @@ async def api(
         server = Quiet(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.005)
             port = server.servers[0].sockets[0].getsockname()[1]
             transport = httpx2.AsyncHTTPTransport(verify=False)  # a TLS context takes long to make
             address = f"http://127.0.0.1:{port}"
-            async with httpx2.AsyncClient(base_url=address, timeout=20, transport=transport) as client:
+            async with httpx2.AsyncClient(base_url=address, timeout=60, transport=transport) as client:
                 running = Api(app, core, built, client)
                 client.event_hooks["response"].append(running.note)
                 yield running

@@ -37,7 +37,7 @@ from adapters.discord.adapter import discord_adapter
 from tests.twins.discord import DiscordTwin
 from tests.twins.discord.seen import Seen
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 T = TypeVar("T")
 
 EDIT = Form(

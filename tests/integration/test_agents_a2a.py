@@ -65,7 +65,7 @@ async def test_a_stopped_task_is_cancelled(tmp_path: Path) -> None:
     twin = A2aTwin(states=("working",))
     work = asyncio.create_task(play(tmp_path, twin))
     async with asyncio.timeout(10):
-        while len(twin.asked) < 2:
+        while len(twin.asked) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

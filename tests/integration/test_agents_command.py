@@ -44,15 +44,15 @@ def alive(pid: int) -> bool:
 
 async def until_gone(pid: int) -> None:
     async with asyncio.timeout(2):
-        while alive(pid):
+        while alive(pid):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def pid_in(file: Path) -> int:
     async with asyncio.timeout(10):
-        while not (file.exists() and file.read_text().endswith("\n")):
+        while not (file.exists() and file.read_text().endswith("\n")):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.01)
-    return int(file.read_text())
+    return int(file.read_text())  # noqa: ASYNC240
 
 
 async def test_a_program_is_told_the_step_and_gives_a_report(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_a_program_sees_no_variable_but_those_that_its_file_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-secret")
-    code = "say(artifact={'body': ' '.join(sorted(os.environ)) + os.environ['MINE'] + os.getcwd(), 'outcome': 'done'})"
+    code = "say(artifact={'body': ' '.join(sorted(os.environ)) + os.environ['MINE'] + os.getcwd(), 'outcome': 'done'})"  # noqa: E501
     body = (await play(tmp_path, code, env=["MINE"], variables={"MINE": "=key", "OTHER": "x"}))["body"]
     assert "=key" in body
     assert "SLACK" not in body
@@ -108,7 +108,7 @@ async def test_a_stopped_step_leaves_no_process_of_its_tree_behind(tmp_path: Pat
     child = subprocess.Popen([sys.executable, "-c", "import signal,time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
     with open({str(file)!r}, "w") as f: print(child.pid, file=f)
     time.sleep(600)
-    """
+    """  # noqa: E501
     work = asyncio.create_task(play(tmp_path, code))
     child = await pid_in(file)
     began = time.monotonic()
@@ -137,9 +137,9 @@ async def test_a_program_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 
 async def test_a_program_that_falls_silent_is_ended_and_one_that_beats_is_not(tmp_path: Path) -> None:
-    beating = "for _ in range(8): say(beat=True); time.sleep(0.1)\nsay(artifact={'body': 'late', 'outcome': 'done'})"
+    beating = "for _ in range(8): say(beat=True); time.sleep(0.1)\nsay(artifact={'body': 'late', 'outcome': 'done'})"  # noqa: E501
     assert (await play(tmp_path, beating, heartbeat_s=0.2))["body"] == "late"
-    with pytest.raises(AgentFailed, match="said nothing for 0.6 s") as silent:
+    with pytest.raises(AgentFailed, match=r"said nothing for 0.6 s") as silent:
         await play(tmp_path, "time.sleep(600)", heartbeat_s=0.2)
     assert silent.value.retryable
 
@@ -178,7 +178,7 @@ async def test_what_a_program_does_wrong_is_told_in_one_line(tmp_path: Path, cod
 
 
 async def test_a_program_that_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(AgentFailed, match="cannot be started: no-such-program: No such file.*check command"):
+    with pytest.raises(AgentFailed, match=r"cannot be started: no-such-program: No such file.*check command"):
         await play(tmp_path, ["no-such-program"])
 
 

@@ -217,7 +217,7 @@ async def test_an_agent_that_never_answers_ends_at_its_limit(tmp_path: Path) -> 
         return Response()
 
     async with serving(agent=agent) as base:
-        with pytest.raises(LimitReached, match="did not end within 0.3 s"):
+        with pytest.raises(LimitReached, match=r"did not end within 0.3 s"):
             await play(tmp_path, base, timeout_s=0.3)
 
 
@@ -239,7 +239,7 @@ async def test_private_addresses_are_called_only_where_they_are_listed(tmp_path:
     async with serving(agent=agent) as base:
         port = base.rpartition(":")[2]
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1"):
-            with pytest.raises(AgentFailed, match="private network; .*AGENTS_ALLOW_HOSTS"):
+            with pytest.raises(AgentFailed, match=r"private network; .*AGENTS_ALLOW_HOSTS"):
                 await play(tmp_path, base, url=f"http://{host}:{port}/agent", allow=["10.0.0.1:80"])
     assert called == []
 
@@ -247,15 +247,36 @@ async def test_private_addresses_are_called_only_where_they_are_listed(tmp_path:
 async def test_a_key_does_not_go_over_the_net_in_the_clear(tmp_path: Path) -> None:
     with pytest.raises(AgentFailed, match="in the clear; use an https address"):
         await play(tmp_path, "", url="http://example.com", allow=[], token_env="K", variables={"K": "k-1"})
-    with pytest.raises(AgentFailed, match="the variable K is not set; put it into .env"):
+    with pytest.raises(AgentFailed, match=r"the variable K is not set; put it into .env"):
         await play(tmp_path, "", url="https://example.com", allow=[], token_env="K")
 
 
 @pytest.mark.parametrize(
     "address",
-    """127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 255.255.255.255 224.0.0.1
-    168.63.129.16 ::1 :: fe80::1%eth0 fc00::1 ::ffff:10.0.0.1 64:ff9b::a00:1 2002:a00:1:: 2001::1 ff02::1
-    2001:db8::1 fec0::1 ::10.0.0.1""".split(),
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.1",
+        "168.63.129.16",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fc00::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+        "2001::1",
+        "ff02::1",
+        "2001:db8::1",
+        "fec0::1",
+        "::10.0.0.1",
+    ],
 )
 def test_addresses_of_private_networks_are_known_in_every_dress(address: str) -> None:
     assert not is_public(address)

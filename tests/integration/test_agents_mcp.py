@@ -71,7 +71,7 @@ async def test_a_server_as_a_program_gets_no_keys_and_a_folder_of_its_own(
 @pytest.mark.parametrize(
     ("tool", "more", "message"),
     [
-        ("stumble", {}, "^Own failed: .*no ladder"),
+        ("stumble", {}, "^Own failed: .*stumble"),
         ("climb", {}, "its server has no tool 'climb'; tools are count, describe"),
         ("describe", {}, "the tool needs question; write `arguments:` in its file"),
         ("describe", {"arguments": {"question": "{{ nobody }}"}}, "its arguments cannot be filled in"),
@@ -103,7 +103,7 @@ async def test_a_server_that_is_none_is_told(tmp_path: Path) -> None:
 async def test_a_stopped_call_ends_within_a_second(tmp_path: Path) -> None:
     work = asyncio.create_task(play(tmp_path, "sleep"))
     async with asyncio.timeout(10):
-        while not list(tmp_path.glob("workspaces/*")):
+        while not list(tmp_path.glob("workspaces/*")):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.02)
     began = time.monotonic()
     work.cancel()
@@ -111,7 +111,7 @@ async def test_a_stopped_call_ends_within_a_second(tmp_path: Path) -> None:
         await work
     assert time.monotonic() - began < 1.5
     async with asyncio.timeout(6):  # and its server goes as well
-        while list(tmp_path.glob("workspaces/*")):
+        while list(tmp_path.glob("workspaces/*")):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.02)
 
 

@@ -22,6 +22,7 @@ from bot.api.views import ChatResponse
 from orchestrator.errors import ModelRefused
 from orchestrator.events import Json, RunId, TurnRecord, Who
 from orchestrator.ports import StepInput, StepSink
+from tests.calm import Watch
 from tests.house import ADA, BRIEF, GOOD, PLAN
 from tests.integration.api_harness import ASK, Api, api, sse, turn
 
@@ -77,7 +78,7 @@ async def _first(events: AsyncGenerator[dict[str, str]], field: str) -> AsyncGen
 
 
 async def until_status(a: Api, run_id: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             view = (await a.client.get(f"/v1/runs/{run_id}")).json()
             if view["status"] == status:
@@ -212,7 +213,7 @@ async def test_a_busy_conversation_queues_the_second_call_which_waits(tmp_path: 
         first = asyncio.create_task(a.client.post("/v1/chat", json={**turn("one"), "conversation_id": "c"}))
         await gate.entered.wait()
         second = asyncio.create_task(a.client.post("/v1/chat", json={**turn("two"), "conversation_id": "c"}))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 if (await a.client.get("/v1/runs?status=queued")).json()["items"]:
                     break
@@ -360,7 +361,7 @@ async def test_changes_plan_again_with_the_comment(tmp_path: Path) -> None:
         await a.client.post(
             f"/v1/approvals/{question['id']}", json={"decision": "changes", "comment": "shorter"}
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 items = (await a.client.get("/v1/approvals")).json()["items"]
                 if items and items[0]["id"] != question["id"]:
@@ -462,10 +463,10 @@ async def test_stop_pause_and_resume_reach_a_run_at_work(tmp_path: Path) -> None
         a.agents.say("planner", second)
         assert (await a.client.post(f"/v1/runs/{run_id}/resume")).status_code == 200
         await second.entered.wait()
-        begun = asyncio.get_running_loop().time()
+        watch = Watch()
         assert (await a.client.post(f"/v1/runs/{run_id}/stop")).status_code == 200
         view = await until_status(a, run_id, "stopped")
-        assert asyncio.get_running_loop().time() - begun < 2
+        assert watch.calm_s < 2
         again = await a.client.post(f"/v1/runs/{run_id}/stop")
     assert view["reason"] == "stopped by local API"
     assert (again.status_code, "ended already" in again.json()["detail"]) == (409, True)
@@ -521,7 +522,7 @@ async def test_a_silent_stream_shows_signs_of_life(tmp_path: Path) -> None:
     async with api(tmp_path, heartbeat_s=0.05) as a:
         waiting = await asked(a)
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(60),
             a.client.stream("GET", f"/v1/runs/{waiting['run_id']}/events") as stream,
         ):
             [comment] = [e["comment"] async for e in _first(sse(stream), "comment")]
@@ -536,7 +537,7 @@ async def test_a_stream_ends_when_the_server_closes(tmp_path: Path) -> None:
         gate = gated(a)
         await gate.entered.wait()
         a.core.closing.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             events = await reading
             answer = await call
         gate.let_go.set()

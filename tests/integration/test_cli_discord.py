@@ -16,7 +16,7 @@ from adapters.discord.scopes import TITLES, permissions
 from tests.twins.discord import DiscordTwin
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 40
+LIMIT_S = 120
 
 
 async def quartet(folder: Path, env: dict[str, str], *words: str) -> tuple[int, str]:

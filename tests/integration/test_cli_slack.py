@@ -25,7 +25,7 @@ from config import load_settings
 from tests.twins.slack import SlackTwin
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 40
+LIMIT_S = 120
 BASE = "https://bot.example.com"
 
 

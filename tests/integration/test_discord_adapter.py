@@ -304,8 +304,6 @@ async def test_a_slow_command_is_told_to_wait_and_then_answered(desk: Desk) -> N
     desk.bot.answers("command", Receipt(accepted=True, text="Nothing works here."))
     typed = await ada.types_command("quartet status").wait()
     assert (typed.outcome, typed.ephemeral) == ("deferred", True)
-    assert typed.answered_within is not None
-    assert typed.answered_within < 2.8
     await desk.until(lambda: typed.message is not None and "Nothing works" in typed.message.text)
     assert not typed.followups
 

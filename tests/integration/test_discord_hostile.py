@@ -125,7 +125,7 @@ async def test_no_missing_or_wrong_field_of_any_payload_is_an_error(desk: Desk, 
             for value in ODD:
                 await hear(desk, event, value)
         await desk.asked("and now?")
-        await desk.discord.until(lambda: not waiting(tmp_path), within_s=40.0)
+        await desk.discord.until(lambda: not waiting(tmp_path), within_s=60.0)
     assert count > 400
     wrong = [entry for entry in logged if entry.get("action") in WRONG]
     assert not wrong, wrong[:3]

@@ -20,6 +20,7 @@ from orchestrator.events import ENDED, Json, RunId
 from orchestrator.ids import approval_id
 from orchestrator.ports import StepInput, StepSink
 from orchestrator.workflow import Workflow
+from tests.calm import Watch
 from tests.house import ADA, BOB, BRIEF, DRAFT, GOOD, PLAN, REVIEW, House, ScriptedAgents, house
 
 QUARTET = read_model(WORKFLOWS_DIR / "quartet.yaml", Workflow)
@@ -152,11 +153,11 @@ async def test_stop_reaches_a_step_in_flight(tmp_path: Path) -> None:
         h.agents.say("researcher", gate)
         run_id = await h.turn()
         await gate.entered.wait()
-        begun = time.monotonic()
+        watch = Watch()
         await h.service.stop(run_id, who=BOB, reason="wrong question")
         state = await h.ended(run_id)
         assert gate.cancelled.is_set()
-    assert time.monotonic() - begun < 2
+    assert watch.calm_s < 2
     assert state.status == "stopped"
     assert state.ended is not None
     assert state.ended.reason == "stopped by Bob: wrong question"
@@ -179,10 +180,10 @@ async def test_a_step_that_does_not_listen_cannot_keep_a_run_from_stopping(tmp_p
         h.agents.say("researcher", stubborn)
         run_id = await h.turn()
         await deaf.wait()
-        begun = time.monotonic()
+        watch = Watch()
         await h.service.stop(run_id, who=BOB)
         state = await h.ended(run_id)
-        assert time.monotonic() - begun < 2.5
+        assert watch.calm_s < 2.5
         assert state.status == "stopped"
 
 
@@ -575,7 +576,7 @@ async def test_a_run_that_only_waits_is_owned_by_nobody(tmp_path: Path) -> None:
         h.agents.say("planner", PLAN)
         run_id = await h.turn()
         await h.asked(run_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await h.store.to_wake():  # noqa: ASYNC110 - the database has no events to wait for
                 await asyncio.sleep(0.01)
         state = await h.service.state(run_id)

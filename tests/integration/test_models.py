@@ -30,6 +30,7 @@ from orchestrator.tools.knowledge import knowledge_search
 from orchestrator.tools.page_fetch import page_fetch
 from orchestrator.tools.registry import AgentTool, Tools, ToolTrouble, idempotency_key
 from orchestrator.tools.web_search import web_search
+from tests.calm import Watch
 from tests.twins.openai_server import KEY, ModelServer
 from tests.unit.agents.steps import ROLES, MemorySink, specs, step
 
@@ -188,9 +189,9 @@ async def fails(
 
 
 async def test_wrong_key_is_refused_at_once_and_never_shown() -> None:
-    began = time.monotonic()
+    watch = Watch()
     error, sink = await fails(answers(), ModelRefused, strict=False, key="sk-secret-wrong-key")
-    assert time.monotonic() - began < 5
+    assert watch.calm_s < 5
     assert str(error) == "OpenAI refused the key (401): check OPENAI_API_KEY."
     assert not error.retryable
     assert sink.facts == []  # no retries
@@ -412,7 +413,7 @@ async def test_fenced_during_a_retry_is_no_broken_connection() -> None:
 # ── people and cancellation ──────────────────────────────────────────────────────────────────
 
 
-async def until(condition: Callable[[], bool], *, limit_s: float = 2) -> None:
+async def until(condition: Callable[[], bool], *, limit_s: float = 60) -> None:
     """Wait for what another thread does."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - the condition lies in another thread
@@ -424,7 +425,7 @@ async def test_cancelling_closes_the_request_within_two_seconds() -> None:
         async with registry(server) as agents:
             await agents.warm_up()
             work = asyncio.create_task(agents.run(step("planner", "x"), MemorySink()))
-            await until(lambda: len(server.journal()["requests"]) == 1, limit_s=10)
+            await until(lambda: len(server.journal()["requests"]) == 1)
             work.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await work

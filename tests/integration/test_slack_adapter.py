@@ -53,7 +53,7 @@ from adapters.slack.manifest import manifest
 from tests.twins.slack import SlackTwin
 from tests.twins.slack.signed_http import sign
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class Bot:

@@ -151,7 +151,7 @@ class Stage:
     async def open(self, path: str = "/", **options: object) -> Page:
         """A page of a new person. What it logs as an error ends the test."""
         context: BrowserContext = await self.browser.new_context(**options)  # pyright: ignore[reportArgumentType]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = await context.new_page()
         page.on("pageerror", lambda error: pytest.fail(f"the page's script failed: {error}"))
         await page.goto(self.address + path)
@@ -307,7 +307,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
     await again.post(conversation, approval_card(), nonce="a")
     await again.note(conversation, bot.turns[0].person, "Only for you.")
     async with serve(Starlette(routes=list(again.routes())), port=int(address.rsplit(":", 1)[1])):
-        await expect(page.locator("li.working")).to_contain_text("reviewer", timeout=20_000)
+        await expect(page.locator("li.working")).to_contain_text("reviewer", timeout=60_000)
         await expect(page.locator("article.approval")).to_have_count(1)
         await expect(page.locator("article.status")).to_have_count(1)
         await expect(page.locator("article.turn")).to_have_count(1)

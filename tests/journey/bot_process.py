@@ -7,27 +7,31 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from html import unescape
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx2
 
+from tests.calm import Watch
+from tests.journey.warm import started
+
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 30.0
+START_S = 60.0
 WITHIN_S = 30.0
+END_S = 60.0
 T = TypeVar("T")
 
 
 def eventually(what: Callable[[], T | None], said: str, within_s: float = WITHIN_S) -> T:
     """Ask until there is something; fails with `said` when there never is."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
+    watch = Watch()
+    while watch.calm_s < within_s:
         found = what()
         if found:
             return found
@@ -42,7 +46,7 @@ def free_port() -> int:
 
 
 class Bot:
-    """`python -m bot up` on a free port, with its own home."""
+    """`quartet up` on a free port, with its own home; a process of its own (`warm.py`)."""
 
     def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.home = folder / "home"
@@ -56,7 +60,7 @@ class Bot:
             **(env or {}),
         }
         self.log = folder / "bot.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
         self.client = httpx2.Client(base_url=self.url, timeout=WITHIN_S)
 
     def __enter__(self) -> Bot:
@@ -70,20 +74,14 @@ class Bot:
         self.client.close()
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "bot", "up", "--port", str(self.port)],
-                cwd=self.folder,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        eventually(self._healthy, f"a healthy bot; it said:\n{self.log.read_text()}", START_S)
+        self._process = started(
+            ["up", "--port", str(self.port)], folder=self.folder, env=self.env, into=self.log
+        )
+        eventually(self._healthy, f"a healthy bot; its log is {self.log}", START_S)
 
     def _healthy(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, f"the bot ended at its start:\n{self.log.read_text()}"
+        assert self._process.exitcode is None, f"the bot ended at its start:\n{self.log.read_text()}"
         try:
             return self.client.get("/health", timeout=2).status_code == 200
         except httpx2.TransportError:
@@ -101,7 +99,7 @@ class Bot:
         """Whether it was killed by somebody else, or by itself; it can be started again then."""
         if self._process is None:
             return True
-        if self._process.poll() is None:
+        if self._process.exitcode is None:
             return False
         self._end(signal.SIGKILL)
         return True
@@ -109,8 +107,13 @@ class Bot:
     def _end(self, by: signal.Signals) -> int:
         if self._process is None:
             return 0
-        self._process.send_signal(by)
-        status = self._process.wait(timeout=15)
+        process = self._process
+        if process.exitcode is None and process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, by)
+        process.join(END_S)
+        status = process.exitcode
+        assert status is not None, f"it did not end within {END_S:.0f} s"
         self._process = None
         # Connections to the dead process are of no use to the next one.
         self.client.close()

@@ -189,6 +189,11 @@ class Storm:
             [ideal[number] - times[number] for number in mine],
         )
 
+    async def last_of_those(self, kind: str, *, before: float) -> float:
+        """When the last card of a kind came whose event was before then; both epoch seconds."""
+        asked = [each for each in self.shown if each.kind == kind]
+        return max([each.at for each in asked if (await self._times(each.place))[POSTED[kind]] < before])
+
     def calls(self) -> Counter[str]:
         """How often each method was called since the storm began, refused calls included."""
         return Counter(each.name for each in self.desk.discord.calls[self._began :])

@@ -17,7 +17,7 @@ from tests.house import BRIEF, DRAFT, PLAN, REVIEW
 from tests.journey.bot_process import ROOT, Bot
 from tests.twins.openai_server import ModelServer
 
-pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, needs_chromium, pytest.mark.timeout(300)]
 
 REVIEWED = {k: v for k, v in REVIEW.items() if k != "repeated"}
 OUTPUTS: dict[str, Any] = {"researcher": BRIEF, "planner": PLAN, "builder": DRAFT, "reviewer": REVIEWED}
@@ -40,7 +40,7 @@ PROGRESS = """
 async def page_of(bot: Bot, **options: Any) -> AsyncGenerator[Page]:
     async with open_browser() as browser:
         page = await browser.new_page(viewport={"width": 1180, "height": 980}, **options)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
@@ -170,7 +170,7 @@ async def test_an_open_page_survives_a_kill_of_the_server(tmp_path: Path) -> Non
         await started(bot)
         async with open_browser() as browser:
             page = await browser.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(60_000)
             await page.goto(bot.url)
             await write(page, "How do approvals work?")
             await expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
@@ -178,7 +178,7 @@ async def test_an_open_page_survives_a_kill_of_the_server(tmp_path: Path) -> Non
             await started(bot)
             await press(page, "Approve")
             # Nobody reloads: the page connects again by itself and catches up.
-            await expect(page.locator("article.answer")).to_be_visible(timeout=30_000)
+            await expect(page.locator("article.answer")).to_be_visible(timeout=60_000)
             for kind in ("status", "approval", "answer"):
                 await expect(page.locator(f"article.{kind}")).to_have_count(1)
     finally:

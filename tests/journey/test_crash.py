@@ -18,7 +18,7 @@ from tests.house import BRIEF, DRAFT, PLAN, REVIEW
 from tests.journey.bot_process import Bot, eventually
 from tests.twins.openai_server import ModelServer
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 REVIEWED = {k: v for k, v in REVIEW.items() if k != "repeated"}
 OUTPUTS: dict[str, Any] = {"researcher": BRIEF, "planner": PLAN, "builder": DRAFT, "reviewer": REVIEWED}

@@ -15,7 +15,7 @@ from tests.journey.discord_desk import ANSWER, APPROVAL, Desk, desk
 from tests.journey.discord_kills import ONE_OF_EACH, at_rest, rows, shown_in
 from tests.twins.discord import DiscordTwin
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 TWICE = dict.fromkeys(ONE_OF_EACH, 2)
 

@@ -18,7 +18,7 @@ from tests.twins.discord.gateway import ANSWER_LIMIT_S
 from tests.twins.discord.people import Person
 from tests.twins.slack import SlackTwin
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 # Between tries while something is wrong, as short as a test wants it.
 SOON = {

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from bot.members import DISCORD_PERMISSIONS
 from config.load import load_settings
 from config.sources import VARIABLES
 from tests.journey.bot_process import ROOT
+from tests.journey.warm import ran
 
 PAGES = [
     ROOT / "README.md",
@@ -74,19 +74,10 @@ def chat_words() -> list[tuple[str, str]]:
 
 
 def quartet(home: Path, words: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bot", *words],
-        cwd=ROOT,
-        env={
-            **{k: v for k, v in os.environ.items() if k in ("PATH", "HOME")},
-            "QUARTET_HOME": str(home),
-            **env,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    own = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME")}
+    done = ran(words, folder=ROOT, env={**own, "QUARTET_HOME": str(home), **env}, within_s=120)
+    return subprocess.CompletedProcess(
+        words, done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
     )
 
 
@@ -189,7 +180,7 @@ def test_every_make_command_in_the_pages_is_one(page: str, line: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, (page, line, done.stderr)

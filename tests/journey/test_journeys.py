@@ -24,7 +24,7 @@ from tests.journey.desks.terminal import TerminalDesk
 from tests.journey.desks.web import WebDesk
 from tests.journey.slack_scripts import HANG, drafts, script
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 DESKS: list[type[Desk]] = [SlackDesk, DiscordDesk, WebDesk, TerminalDesk]
 QUESTION = "What is tea?"

@@ -14,7 +14,7 @@ from tests.house import DRAFT, PLAN, REVIEW
 from tests.journey.bot_process import Bot
 from tests.twins.openai_server import ModelServer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 BRIEF: dict[str, Any] = {
     "summary": "Cats sleep.",

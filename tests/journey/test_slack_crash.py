@@ -22,13 +22,14 @@ from tests.journey.slack_kills import (
     Point,
     at_rest,
     environment,
+    ready,
     rows,
     shown_in,
 )
 from tests.twins.slack import SlackTwin
 from tests.twins.slack.faults import Moment
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 INBOX, EVENTS = r"INTO inbox .*'%s'", r"INTO events .*'%s'"
 DELIVERY = r"INTO deliveries .*:%s\b.*'%s'"
@@ -96,8 +97,16 @@ OTHERS = [
 PAIRS = [*((point, point) for point in OF_STATUS_CARDS), *zip(OTHERS[::2], OTHERS[1::2], strict=True)]
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def desks(houses: list[Desk]) -> list[Desk]:
+    """The same bots for each test, alive."""
+    for one in houses:
+        await ready(one)
+    return houses
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desks(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[list[Desk]]:
+async def houses(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[list[Desk]]:
     """Two bots: one whose status cards stream, one that edits messages."""
     async with AsyncExitStack() as stack:
 

@@ -11,7 +11,7 @@ from tests.journey.slack_desk import APPROVAL, Mode, desk
 from tests.journey.slack_scripts import script
 from tests.twins.slack import SlackTwin
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("mode", ["socket", "http"])

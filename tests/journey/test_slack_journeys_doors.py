@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.journey.slack_desk import Mode, desk
 from tests.journey.slack_scripts import HANG
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("mode", ["socket", "http"])

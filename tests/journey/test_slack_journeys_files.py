@@ -15,7 +15,7 @@ from tests.journey.slack_desk import ANSWER, Desk, desk
 from tests.journey.slack_scripts import drafts, script
 from tests.twins.slack import Seen
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 AUTO = {"chat": {"approvals": "auto"}}
 

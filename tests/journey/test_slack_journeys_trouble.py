@@ -15,7 +15,7 @@ from tests.journey.slack_desk import ANSWER, Desk, desk
 from tests.journey.slack_scripts import script
 from tests.twins.slack import Person, SlackTwin
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 AUTO = {"chat": {"approvals": "auto"}}
 WRONG = "xoxb-111111111111-222222222222-notatokenatallnotatokena"
@@ -23,7 +23,7 @@ WRONG = "xoxb-111111111111-222222222222-notatokenatallnotatokena"
 
 async def degraded(one: Desk) -> str:
     """What /health says is wrong with Slack, once it says so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (found := await one.health())["status"] != "degraded":  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.1)
     return str(found["detail"])

@@ -13,7 +13,7 @@ from tests.journey.slack_desk import APPROVAL, Desk, desk
 from tests.journey.slack_kills import at_rest, rows, shown_in
 from tests.twins.slack import SlackTwin
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 ONE_OF_EACH = {"status 0": 1, "approval 0": 1, "answer 0": 1}
 OUTAGE_S = 30.0

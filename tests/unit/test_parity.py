@@ -21,7 +21,7 @@ def test_of_something_else(tmp_path): ...
 def passes(desk): ...
 '''
 PAGE = f"# Platforms\n\nBy hand.\n\n{BEGIN}\n\nold\n\n{END}\n\nBy hand, too.\n"
-Outcome = Literal["passed", "failed", "skipped"]
+Outcome = Literal["passed", "failed", "skipped", "rerun"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,8 @@ def report(
     """What pytest says of a test, after its way from a worker of pytest-xdist."""
     skipped = ("test_short.py", 1, f"Skipped: {why}") if outcome == "skipped" else None
     made = pytest.TestReport(
-        f"test_short.py::{test}[{column}-{way}]", ("test_short.py", 1, test), {}, outcome, skipped, when,
+        f"test_short.py::{test}[{column}-{way}]", ("test_short.py", 1, test), {},
+        cast("Any", outcome), skipped, when,
         user_properties=[("parity", column), ("other", 1)],
     )  # fmt: skip
     sent: dict[str, Any] = made._to_json()  # pyright: ignore[reportPrivateUsage]
@@ -113,6 +114,18 @@ def test_a_cell_of_two_ways_is_a_yes_when_none_failed() -> None:
     results.add(report("test_takes_it_back", "Slack", way="socket"))
     assert not results.failed()
     results.add(report("test_takes_it_back", "Slack", "failed", when="teardown", way="http"))
+    assert results.failed()
+
+
+def test_what_is_tried_again_counts_by_its_last_try_alone() -> None:
+    results = Results()
+    all_passed(results, ("test_takes_it_back", "Slack"))
+    results.add(report("test_takes_it_back", "Slack", "rerun"))
+    assert results.missing() == ["test_short.py::test_takes_it_back on Slack"]
+    results.add(report("test_takes_it_back", "Slack"))
+    assert (results.missing(), results.failed()) == ([], False)
+    results.add(report("test_takes_it_back", "Web page", "rerun", when="setup"))
+    results.add(report("test_takes_it_back", "Web page", "failed", when="setup"))
     assert results.failed()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from orchestrator.agents.elsewhere.wire import MOST_BYTES, MOST_BYTES_IN_ALL
 from orchestrator.errors import AgentFailed
 
-
 MOST_LINES = 100_000  # of one step: more than a sign of life each second for a day
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
+from tests.calm import Watch
 from tests.contract.adapter_harness import shows
 from tests.twins.openai_server import ModelServer
 
@@ -113,14 +114,13 @@ class Talk(ABC):
         self, true: Callable[[], Awaitable[bool]], said: str, *, by: str = "ada", within_s: float = WITHIN_S
     ) -> None:
         """Wait until something is true; a failure shows what this person saw instead."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not await true():  # noqa: ASYNC110 - screens tell nobody
-                    await asyncio.sleep(LOOK_EVERY_S)
-        except TimeoutError:
-            stands = f"runs: {self.statuses()}, cards: {dict(await self.cards())}"
-            screen = "\n".join(line for line in (await self.screen(by=by)).splitlines() if line.strip())
-            raise AssertionError(f"never: {said}\n\n{stands}\n\n{screen}\n\n{self.desk.log()}") from None
+        watch = Watch()
+        while not await true():  # screens tell nobody when they change
+            if watch.calm_s >= within_s:
+                stands = f"runs: {self.statuses()}, cards: {dict(await self.cards())}"
+                screen = "\n".join(line for line in (await self.screen(by=by)).splitlines() if line.strip())
+                raise AssertionError(f"never: {said}\n\n{stands}\n\n{screen}\n\n{self.desk.log()}")
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def statuses(self) -> list[str]:
         """How the conversation's runs stand, oldest first."""

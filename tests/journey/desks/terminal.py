@@ -13,11 +13,10 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from adapters.terminal.asking import END_OF_TEXT
@@ -27,6 +26,7 @@ from tests.contract.adapter_harness import shows
 from tests.contract.harness_terminal import HEIGHT, WIDTH, PaintedScreen
 from tests.journey.bot_process import ROOT
 from tests.journey.desks import WITHIN_S, Desk, Files, Talk
+from tests.journey.warm import started
 
 ACTIONS = {"Approve": "approve", "Edit": "edit", "Ask for changes": "changes", "Reject": "reject"}
 CTRL_C = "\x03"
@@ -55,22 +55,16 @@ class Window:
     def __init__(self, words: Sequence[str], desk: TerminalDesk) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-        self.running = subprocess.Popen(
-            [sys.executable, "-m", "bot", *words],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            cwd=desk.folder,
-            env=desk.env,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-        os.close(slave)
+        terminal = Path(os.ttyname(slave))
+        self.running = started(words, folder=desk.folder, env=desk.env, given=terminal, into=terminal)
+        self._slave = slave  # ours as well, until the command ends: what nobody has open is closed
         os.set_blocking(self._master, False)
         self.painted = PaintedScreen()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.closed = asyncio.Event()  # by the command
-        asyncio.get_running_loop().add_reader(self._master, self._read)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._master, self._read)
+        loop.add_reader(self.running.sentinel, self._ended)
 
     @property
     def screen(self) -> str:
@@ -85,6 +79,10 @@ class Window:
     def types(self, text: str) -> None:
         """Keys, as they are pressed."""
         os.write(self._master, text.encode())
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.running.sentinel)
+        os.close(self._slave)
 
     def _read(self) -> None:
         try:
@@ -101,11 +99,13 @@ class Window:
     async def kill(self) -> None:
         """SIGKILL."""
         self.running.kill()
-        await asyncio.to_thread(self.running.wait)
+        await asyncio.to_thread(self.running.join)
 
     async def close(self) -> None:
         """End what still runs."""
         await self.kill()
+        if asyncio.get_running_loop().remove_reader(self.running.sentinel):
+            os.close(self._slave)
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
 

@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler
 from simcord.backend.models import Guild, Overwrite, User
 from simcord.enums import ChannelType, OverwriteType
 
+from tests.calm import Watch
 from tests.twins.discord.faults import Call, Faults
 from tests.twins.discord.gateway import Gateway
 from tests.twins.discord.people import Person
@@ -257,16 +258,16 @@ class DiscordTwin:
             TimeoutError: it did not happen in time; the message says what the twin saw last.
         """
         loop = asyncio.get_running_loop()
-        ends = loop.time() + within_s
+        watch = Watch()
         while True:
             waiter = loop.create_future()
             self._waiting.add(waiter)
             try:
                 if found := predicate():
                     return found
-                if loop.time() >= ends:
+                if watch.calm_s >= within_s:
                     raise TimeoutError(f"it did not happen within {within_s} s; {self.summary()}")
-                await asyncio.wait([waiter], timeout=min(LOOK_AGAIN_S, max(0.0, ends - loop.time())))
+                await asyncio.wait([waiter], timeout=min(LOOK_AGAIN_S, max(0.01, within_s - watch.calm_s)))
             finally:
                 self._waiting.discard(waiter)
 

@@ -22,6 +22,7 @@ from aiohttp.typedefs import Handler
 
 from adapters.slack.manifest import COMMAND
 from adapters.slack.scopes import bot_events, bot_scopes
+from tests.calm import Watch
 from tests.twins.slack.calls import Ask
 from tests.twins.slack.delivery import ACK_LIMIT_S, Delivery, Kind
 from tests.twins.slack.envelopes import Envelopes
@@ -297,16 +298,16 @@ class SlackTwin:
             TimeoutError: it did not happen in time; the message says what the twin saw last.
         """
         loop = asyncio.get_running_loop()
-        ends = loop.time() + within_s
+        watch = Watch()
         while True:
             waiter = loop.create_future()
             self._waiting.add(waiter)
             try:
                 if found := predicate():
                     return found
-                if loop.time() >= ends:
+                if watch.calm_s >= within_s:
                     raise TimeoutError(f"it did not happen within {within_s} s; {self.summary()}")
-                await asyncio.wait([waiter], timeout=min(LOOK_AGAIN_S, max(0.0, ends - loop.time())))
+                await asyncio.wait([waiter], timeout=min(LOOK_AGAIN_S, max(0.01, within_s - watch.calm_s)))
             finally:
                 self._waiting.discard(waiter)
 

@@ -1,4 +1,4 @@
-"""Agents of installed packages: loaded only when named, their trouble told in words, their calls made once."""
+"""Agents of installed packages: loaded only when named, their trouble told, their calls made once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a package with entry points, and forget it behind the test."""
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
 
     def do(code: str, **points: str) -> None:
         package = f"quartet_test_package_{next(_packages)}"
@@ -104,7 +104,9 @@ def test_an_agent_that_does_not_load_says_why(install: Install, code: str, messa
 
 def test_an_agent_that_nobody_offers_or_two_do_is_told(install: Install) -> None:
     install(GREETER, greeter="greeter")
-    with pytest.raises(NotLoaded, match="no installed package offers an agent 'greter'.*offered are greeter"):
+    with pytest.raises(
+        NotLoaded, match=r"no installed package offers an agent 'greter'.*offered are greeter"
+    ):
         load("greter")
     install(GREETER, greeter="greeter")
     with pytest.raises(NotLoaded, match="several packages offer an agent 'greeter'"):
@@ -133,17 +135,20 @@ async def test_an_authors_exception_is_told_by_its_class_alone(tmp_path: Path) -
     async def polite(step: Step, tools: Tools) -> Report:
         raise AgentFailed("the garden is locked; open it")
 
-    with pytest.raises(AgentFailed, match="^the garden is locked; open it$"):
+    with pytest.raises(AgentFailed, match=r"^the garden is locked; open it$"):
         await play(polite, folder=tmp_path)
 
 
-@pytest.mark.parametrize("made", [None, 7, {"text": "x"}, {"body": ""}, {"body": "x", "issues": [{}]}])
+MADE: list[Any] = [None, 7, {"text": "x"}, {"body": ""}, {"body": "x", "issues": [{}]}]
+
+
+@pytest.mark.parametrize("made", MADE)
 async def test_an_answer_that_is_no_artifact_is_refused(made: Any, tmp_path: Path) -> None:
     @agent(name="own", title="Own")
     async def own(step: Step, tools: Tools) -> Any:
         return made
 
-    with pytest.raises(AgentFailed, match="Own: its (answer is no )?Report"):
+    with pytest.raises(AgentFailed, match=r"Own: its (answer is no )?Report"):
         await play(own, folder=tmp_path)
 
 

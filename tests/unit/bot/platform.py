@@ -85,7 +85,7 @@ class MemoryPlatform:
             c for i, c in self.messages.items() if conversation is None or self.places[i] == conversation.key
         ]
 
-    async def until(self, wanted: object, within_s: float = 5.0) -> None:
+    async def until(self, wanted: object, within_s: float = 60.0) -> None:
         """Wait until `wanted()` holds; asked whenever a call was made."""
         assert callable(wanted)
         async with asyncio.timeout(within_s):

@@ -206,14 +206,14 @@ def test_text_that_is_too_long_is_refused_at_its_field(field: str) -> None:
     ids=lambda t: f"{t[:12]!r}x{len(t)}",
 )
 def test_hostile_tasks_are_read_or_refused_and_never_hang(tasks: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     found, wrong = outcome(THREE, values(asked(THREE), tasks=tasks))
     if found is None:
         assert set(wrong) == {"tasks"}
         assert len(wrong["tasks"]) < 1_000
     else:
         assert check_plan(Plan.model_validate(found)) == ""
-    assert time.monotonic() - begun < 3.0  # quadratic readers took far longer
+    assert time.process_time() - begun < 3.0  # quadratic readers took far longer
 
 
 @given(

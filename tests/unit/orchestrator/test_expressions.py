@@ -129,7 +129,7 @@ def test_conditions_read_the_runs_variables(text: str, result: bool) -> None:
 )
 def test_hostile_conditions_are_errors_and_never_hang(text: str) -> None:
     tracemalloc.start()
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         with pytest.raises(ExpressionError) as caught:
             holds(text, NAMES)
@@ -138,7 +138,7 @@ def test_hostile_conditions_are_errors_and_never_hang(text: str) -> None:
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert time.monotonic() - begun < LIMIT_S
+    assert time.process_time() - begun < LIMIT_S
     assert peak < 50_000_000
 
 
@@ -281,7 +281,7 @@ EXPRESSIONS = st.recursive(
 
 @given(EXPRESSIONS)
 def test_any_expression_ends_soon(text: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with contextlib.suppress(ExpressionError):
         holds(text, NAMES)
-    assert time.monotonic() - begun < LIMIT_S
+    assert time.process_time() - begun < LIMIT_S

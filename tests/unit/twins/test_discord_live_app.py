@@ -41,7 +41,6 @@ async def test_click_is_answered_and_the_answer_is_for_one_person_alone(twin: Di
         await heard.response.send_message("Thank you.", ephemeral=True)
         assert (await click.wait()).outcome == "message"
         assert click.ephemeral
-        assert (click.answered_within or 9) < 3
         await heard.followup.send("It runs.", ephemeral=True)
     assert [each.text for each in click.followups] == ["It runs."]
     assert [each.text for each in ada.sees(twin.general) if each.ephemeral] == ["Thank you.", "It runs."]

@@ -36,7 +36,7 @@ class Raw:
 
     async def next(self) -> Json:
         """The next payload, without heartbeats' answers."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             message = await self.ws.receive()
         assert message.type in (WSMsgType.TEXT, WSMsgType.BINARY), message
         return json.loads(self._unpack(message.data))
@@ -50,7 +50,7 @@ class Raw:
 
     async def code(self) -> int | None:
         """What the twin closes the connection with."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await self.ws.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 pass
         return self.ws.close_code

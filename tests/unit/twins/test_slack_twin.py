@@ -195,7 +195,7 @@ async def test_a_ticket_opens_one_socket_and_bot_tokens_open_none() -> None:
 async def test_slack_pings_open_sockets() -> None:
     async with SlackTwin(ping_every_s=0.02) as slack, aiohttp.ClientSession() as session:
         opened = await web_client(slack).apps_connections_open(app_token=slack.app_token)
-        async with session.ws_connect(str(opened["url"]), autoping=False) as socket, asyncio.timeout(5):
+        async with session.ws_connect(str(opened["url"]), autoping=False) as socket, asyncio.timeout(60):
             while (await socket.receive()).type is not aiohttp.WSMsgType.PING:
                 pass
             await socket.pong()
@@ -324,7 +324,7 @@ async def test_a_twin_by_hand_prints_its_environment_and_takes_lines() -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lines: list[str] = []
             while "# ready" not in lines:
                 lines.append((await process.stdout.readline()).decode().strip())

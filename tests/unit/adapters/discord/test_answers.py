@@ -16,9 +16,10 @@ from adapters.discord.ports import DiscordRefused, Upload
 from adapters.errors import PlatformDown
 from adapters.later import Later
 from adapters.urgency import Urgency
+from tests.calm import Watch
 from tests.unit.adapters.discord.arrivals import ADA, done, pressed, submitted, typed
 
-LIMIT_S = 5.0
+LIMIT_S = 60.0
 NOTE = draw_note("Only ada may approve.")
 
 
@@ -129,7 +130,7 @@ async def test_a_first_answer_that_hangs_leaves_time_for_a_second_one(
     later: Later, monkeypatch: pytest.MonkeyPatch, age_s: float
 ) -> None:
     api, arrival = Api(), done(pressed())
-    answers, begun = Answers(api), time.monotonic()
+    answers, begun, watch = Answers(api), time.monotonic(), Watch()
     call, tries = api.call, iter(range(9))
 
     async def hanging(*args: Any, **more: Any) -> Any:
@@ -142,7 +143,7 @@ async def test_a_first_answer_that_hangs_leaves_time_for_a_second_one(
     async with asyncio.timeout(LIMIT_S):
         await answers.seen(arrival)
     assert api.kinds() == [6]
-    assert age_s + time.monotonic() - begun < ANSWER_S
+    assert age_s + watch.calm_s < ANSWER_S
 
 
 async def test_a_deferral_under_way_and_an_answer_do_not_meet(later: Later) -> None:

@@ -22,7 +22,7 @@ from adapters.payload import Payload
 from adapters.urgency import Urgency
 from tests.unit.adapters.discord.arrivals import DM, GENERAL, GUILD, ME, THREAD
 
-LIMIT_S = 5.0
+LIMIT_S = 60.0
 QUIET = "100000000000000077"
 
 

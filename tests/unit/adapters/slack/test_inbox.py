@@ -8,7 +8,6 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from adapters.slack.inbox import EARLY_S, KEPT_S, THREADS_S, Inbox, Row
 from adapters.slack.install import SCHEMA
 from tests.unit.adapters.slack.arrivals import arrived, event, mention, message, pressed
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
@@ -330,23 +329,36 @@ async def test_a_press_is_not_kept_waiting_by_messages_at_work(database: Databas
     assert work.done == [click.key]
 
 
-async def test_a_burst_of_messages_is_spread_and_a_press_does_not_wait_for_it(database: Database) -> None:
-    inbox, begun = Inbox(database), dict[str, float]()
+async def test_a_burst_of_messages_is_spread(database: Database) -> None:
+    inbox, begun = Inbox(database), list[float]()
 
     class Timed(Work):
         async def perform(self, row: Row) -> str:
-            begun[row.arrival.key] = asyncio.get_running_loop().time()
+            begun.append(asyncio.get_running_loop().time())
             return await super().perform(row)
 
     lanes = await run(inbox, work := Timed())
     many = [said(number, f"{number}.000100") for number in range(101, 111)]
-    click = arrived(pressed())
-    await keep(inbox, lanes, *many, click)
-    await until(lambda: len(work.done) == 11)
+    first = asyncio.get_running_loop().time()
+    await keep(inbox, lanes, *many)
+    await until(lambda: len(work.done) == len(many))
     await lanes.stop()
-    times = sorted(begun[one.key] for one in many)
-    assert all(later - sooner > 0.9 * APART_S for sooner, later in pairwise(times))
-    assert begun[click.key] < times[-1], "the press waited for messages"
+    # None before its time has come; later is the machine's affair.
+    assert all(at >= first + number * APART_S for number, at in enumerate(sorted(begun)))
+
+
+async def test_a_press_does_not_wait_for_a_burst_of_messages(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.lanes.APART_S", 3_600.0)
+    inbox, work = Inbox(database), Work()
+    lanes = await run(inbox, work)
+    first, *others = [said(number, f"{number}.000100") for number in range(101, 111)]
+    click = arrived(pressed())
+    await keep(inbox, lanes, first, *others, click)
+    await until(lambda: click.key in work.done)
+    await lanes.stop()
+    assert set(work.done) <= {first.key, click.key}
 
 
 async def test_what_was_interrupted_is_handed_in_at_the_next_start(database: Database) -> None:

@@ -263,7 +263,7 @@ async def test_a_refresh_goes_on_when_who_asked_is_gone(database: Database, slac
     store = store_with_client(database, slack)
     await store.async_save(ending(HOUR))
     impatient = asyncio.create_task(store.bot("T1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await slack.first.wait()
     impatient.cancel()
     await asyncio.gather(impatient, return_exceptions=True)

@@ -31,7 +31,7 @@ async def edit_until(made: Desk, ref: Any, card: Card) -> None:
 
 async def post_until(made: Desk, conversation: ConversationRef, card: Card) -> None:
     """Post as the outbox does: again when there is room beside what people wait for."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await made.sender.post(conversation, card, nonce="n")
