@@ -108,6 +108,9 @@ async def _end(running: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(running.wait(), GRACE_S)
     _tell(running.pid, signal.SIGKILL)
     await running.wait()
+    # Its pipes stay open as long as anybody holds the other end, and a program may have left somebody.
+    running._transport.close()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType]
+    await asyncio.sleep(0)
 
 
 def _tell(group: int, what: signal.Signals) -> None:

@@ -105,10 +105,10 @@ def test_broken_settings_are_shown_beside_the_good_ones(folder: Path) -> None:
 
 
 def test_what_is_not_used_is_never_called_fine() -> None:
-    rows, fine = check(survey(env={"MAX_ROUNDS": "3", "REDIS_URL": "redis://h"}, env_file=None))
+    rows, fine = check(survey(env={"REDIS_URL": "redis://h"}, env_file=None))
     assert fine
     states = {row.name: row for row in rows}
-    assert states["MAX_ROUNDS"].state == "unused"
+    assert states["REDIS_URL"].state == "unused"
     assert "not used by this version" in states["REDIS_URL"].note
 
 
@@ -116,7 +116,9 @@ def test_own_workflows_are_checked(folder: Path) -> None:
     (folder / "mine").mkdir()
     (folder / "q.yaml").write_text("workflows_path: [mine]\n")
     (folder / "mine" / "bad.yaml").write_text("name: bad\nnodes:\n  a: {kind: agent, agent: resarcher}\n")
-    (folder / "mine" / "twin.yaml").write_text("name: quartet\nnodes:\n  a: {kind: decision}\n")
+    (folder / "mine" / "twin.yaml").write_text(
+        "name: quartet\nnodes:\n  a: {kind: agent, agent: researcher}\n"
+    )
     (folder / "mine" / "good.yaml").write_text("name: good\nnodes:\n  a: {kind: agent, agent: researcher}\n")
     result = run("--config", "q.yaml")
     assert result.exit_code == 1
