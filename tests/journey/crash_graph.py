@@ -1,7 +1,8 @@
 """A workflow with everything a graph can have, and the desk on which it is killed; see `test_graph_crash.py`.
 
-Every node has an agent of its own, so that the model server's count by agent is a count by node. The run always
-goes the same way: `deploy` is refused, so the handler takes back what was done, newest first, and the report ends it.
+Every node has an agent of its own, so that the model server's count by agent is a count by node. The run
+always goes the same way: `deploy` is refused, so the handler takes back what was done, newest first, and the
+report ends it.
 `slow` never answers: `quick` is enough for the join, which gives `slow` up.
 """
 
@@ -44,7 +45,11 @@ nodes:
     task: "Make {{ item }}: {{ left.body }}, {{ right.body }}."
     max_concurrent: 2
     compensation: take_back
-  check: {kind: workflow, workflow: inspection, inputs: {parts: "{{ len(parts.items) }}"}, compensation: take_back}
+  check:
+    kind: workflow
+    workflow: inspection
+    inputs: {parts: "{{ len(parts.items) }}"}
+    compensation: take_back
   quick: {kind: agent, agent: security, task: "{{ check.body }}"}
   slow: {kind: agent, agent: performance, task: "{{ check.body }}"}
   first: {kind: agent, agent: style, join: any}
@@ -53,7 +58,7 @@ nodes:
   deploy: {kind: agent, agent: operator}
   recovery: {kind: error_handler, compensate: true, agent: debugger}
   take_back: {kind: agent, agent: architect}
-  report: {kind: agent, agent: technical_writer, task: "Told: {{ question.text }}. Mended: {{ recovery.body }}"}
+  report: {kind: agent, agent: technical_writer, task: "Told: {{ question.text }}. {{ recovery.body }}"}
 edges:
   - {from: scope, to: left}
   - {from: scope, to: right}
@@ -75,26 +80,14 @@ answer: {draft: report}
 """
 UNDONE = ["check", "parts", "scope"]
 ENDED = Counter(
-    [
-        "scope",
-        "left",
-        "right",
-        "parts",
-        "parts[0]",
-        "parts[1]",
-        "parts[2]",
-        "parts[3]",
-        "check",
-        "check/tests",
-        "check/verdict",
-        "quick",
-        "first",
-        "recovery",
-        "recovery[0]",
-        "recovery[1]",
-        "recovery[2]",
-        "report",
-    ]
+    {
+        **dict.fromkeys(
+            ("scope", "left", "right", "parts", "check", "quick", "first", "recovery", "report"), 1
+        ),
+        **dict.fromkeys((f"parts[{n}]" for n in range(4)), 1),
+        **dict.fromkeys(("check/tests", "check/verdict"), 1),
+        **dict.fromkeys((f"recovery[{n}]" for n in range(3)), 1),
+    }
 )
 # The handler begins twice: to take steps back, and when that is done with the work of its own agent.
 BEGUN = ENDED + Counter(["slow", "question", "consent", "deploy", "recovery"])
@@ -142,6 +135,12 @@ class CrashDesk(ModelsDesk):
     async def runs_relay(self, **first: Sequence[Json]) -> Talk:
         """A new run of it; these agents answer so at first."""
         self.models.twin.load({"answers": answers_of(**first)})
+        return await self.begins("/quartet run relay A clock")
+
+    async def runs_relay_with_answers_to_spare(self) -> Talk:
+        """The same, where any call may be made up to five times."""
+        own = answers_of()
+        self.models.twin.load({"answers": {agent: entries * 5 for agent, entries in own.items()}})
         return await self.begins("/quartet run relay A clock")
 
     async def killed(self) -> int:
@@ -193,6 +192,17 @@ async def asked(desk: CrashDesk, talk: Talk, **calls: int) -> None:
         return all(desk.asked_of(agent) >= count for agent, count in calls.items())
 
     await talk.until(there, f"{calls} model calls")
+
+
+async def grown_to(talk: Talk, length: int) -> None:
+    """Wait until the run's log has so many facts, or waits for people, or has ended."""
+    query = "SELECT count(*) FROM events JOIN runs ON runs.n = events.run WHERE conversation_id = ?"
+
+    async def there() -> bool:
+        [[count]] = talk.desk.rows(query, talk.key)
+        return count >= length or not {*talk.statuses()} & {"queued", "running"}
+
+    await talk.until(there, f"{length} facts in the log")
 
 
 async def people_answer(talk: Talk) -> None:

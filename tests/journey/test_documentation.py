@@ -106,6 +106,7 @@ def test_every_quartet_command_in_the_pages_works(asked: tuple[Path, str]) -> No
         tried.add(line)
         assert line.startswith("quartet"), f"{page}: {line!r} is run by no test"
         words = [stands_for.get(w, w).replace("RUN", run_id) for w in shlex.split(line)[1:]]
+        words = [str(home / w) if w.endswith((".png", ".svg")) else w for w in words]
         if words[:1] == ["ask"] and not any(not w.startswith("-") and w != "quartet" for w in words[1:]):
             words.append("hello")
         done = quartet(home, words)

@@ -31,6 +31,9 @@ from tests.journey.shipped import said
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 NOTHING = Counter[str]()
+KILLED_AT_FIRST = (3, 19, 34)  # facts in the log
+KILLED_LATER = (62, 75)
+PEOPLE = Counter(["question", "consent"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,34 +43,39 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Crash
         yield desk
 
 
-async def came_through(desk: CrashDesk, talk: Talk, again: Counter[str], slow: int | None) -> None:
-    """The run ended as it means: each node once in the log, and asked again only what was in flight.
-
-    Args:
-        again: calls that the kill broke off.
-        slow: how often `slow` had asked at the kill, if it had been given up by then.
-    """
+async def ended_as_it_means(desk: CrashDesk, talk: Talk) -> None:
+    """Each node stands in the log as often as the semantics say, and people see each card once."""
     await talk.ended("completed")
     assert of_nodes(talk, "step_started") + of_nodes(talk, "group_started") == BEGUN
     assert of_nodes(talk, "step_ended") == ENDED
     assert of_nodes(talk, "step_failed") == Counter(["deploy"])
     assert of_nodes(talk, "step_skipped") == Counter(["slow"])
-    assert of_nodes(talk, "approval_resolved") == Counter(["question", "consent"])
+    assert of_nodes(talk, "model_answered") == ENDED - Counter(["parts", "check"])
+    assert of_nodes(talk, "approval_requested") == of_nodes(talk, "approval_resolved") == PEOPLE
     groups = {fact["node"]: fact for fact in talk.facts("group_started")}
     assert [item["node"] for item in groups["recovery"]["items"]] == UNDONE
     assert len(talk.facts("run_ended")) == 1
+    assert desk.models.journal()["problems"] == []
+    assert desk.at_once("developer") <= 2
+    assert f"Told: {TEXT}. MENDED" in desk.prompts("technical_writer")[-1]
+    await talk.sees("REPORT")
+    assert await cards_on(desk, talk) == CARDS
+
+
+async def came_through(desk: CrashDesk, talk: Talk, again: Counter[str], slow: int | None = None) -> None:
+    """The run ended as it means, and models were asked again only what was in flight at the kill.
+
+    Args:
+        again: the calls that were.
+        slow: how often `slow` had asked at the kill, if it had been given up by then.
+    """
+    await ended_as_it_means(desk, talk)
     journal = desk.models.journal()
-    assert journal["problems"] == []
     count = Counter[str](journal["count"])
     assert count.pop("performance", 0) == slow or slow is None
     assert count == ASKED + again
-    assert set(journal["left"]) <= {"performance"}
     assert Counter[str](journal["answered"]) == ASKED - Counter(["operator"])
-    assert desk.at_once("developer") <= 2
-    [told] = desk.prompts("technical_writer")
-    assert f"Told: {TEXT}. Mended: MENDED" in told
-    await talk.sees("REPORT")
-    assert await cards_on(desk, talk) == CARDS
+    assert set(journal["left"]) <= {"performance"}
 
 
 async def test_killed_while_two_branches_work_both_go_on(desk: CrashDesk) -> None:
@@ -75,7 +83,7 @@ async def test_killed_while_two_branches_work_both_go_on(desk: CrashDesk) -> Non
     await asked(desk, talk, frontend=1, backend=1)
     await desk.killed()
     await people_answer(talk)
-    await came_through(desk, talk, Counter(["frontend", "backend"]), None)
+    await came_through(desk, talk, Counter(["frontend", "backend"]))
 
 
 async def test_killed_after_one_of_two_branches_the_join_still_knows_it(desk: CrashDesk) -> None:
@@ -88,7 +96,7 @@ async def test_killed_after_one_of_two_branches_the_join_still_knows_it(desk: Cr
     await talk.until(one_ended, "the end of the left branch")
     await desk.killed()
     await people_answer(talk)
-    await came_through(desk, talk, Counter(["backend"]), None)
+    await came_through(desk, talk, Counter(["backend"]))
 
 
 async def test_killed_in_the_middle_of_a_map_only_the_items_in_flight_are_made_again(desk: CrashDesk) -> None:
@@ -98,7 +106,7 @@ async def test_killed_in_the_middle_of_a_map_only_the_items_in_flight_are_made_a
     assert of_nodes(talk, "step_started")["parts[3]"] == 0
     await desk.killed()
     await people_answer(talk)
-    await came_through(desk, talk, Counter(developer=2), None)
+    await came_through(desk, talk, Counter(developer=2))
 
 
 async def test_killed_inside_another_workflow_its_ended_nodes_stay_ended(desk: CrashDesk) -> None:
@@ -106,7 +114,7 @@ async def test_killed_inside_another_workflow_its_ended_nodes_stay_ended(desk: C
     await asked(desk, talk, code_reviewer=1)
     await desk.killed()
     await people_answer(talk)
-    await came_through(desk, talk, Counter(["code_reviewer"]), None)
+    await came_through(desk, talk, Counter(["code_reviewer"]))
 
 
 async def test_killed_before_the_first_of_a_join_arrives_the_other_is_still_given_up(desk: CrashDesk) -> None:
@@ -114,7 +122,7 @@ async def test_killed_before_the_first_of_a_join_arrives_the_other_is_still_give
     await asked(desk, talk, security=1, performance=1)
     await desk.killed()
     await people_answer(talk)
-    await came_through(desk, talk, Counter(["security"]), None)
+    await came_through(desk, talk, Counter(["security"]))
 
 
 async def test_killed_while_people_are_asked_buttons_and_open_forms_still_work(desk: CrashDesk) -> None:
@@ -145,3 +153,27 @@ async def test_killed_while_steps_are_taken_back_none_is_taken_back_twice(desk: 
     await asked(desk, talk, architect=2)
     slow = await desk.killed()
     await came_through(desk, talk, Counter(["architect"]), slow)
+
+
+async def test_killed_when_all_is_taken_back_the_handler_itself_goes_on(desk: CrashDesk) -> None:
+    talk = await desk.runs_relay(debugger=[HANG])
+    await people_answer(talk)
+    await asked(desk, talk, debugger=1)
+    slow = await desk.killed()
+    await came_through(desk, talk, Counter(["debugger"]), slow)
+
+
+async def test_killed_again_and_again_wherever_the_run_is_it_ends_as_it_means(desk: CrashDesk) -> None:
+    talk = await desk.runs_relay_with_answers_to_spare()
+    for length in KILLED_AT_FIRST:
+        await grown_to(talk, length)
+        await desk.killed()
+    await people_answer(talk)
+    for length in KILLED_LATER:
+        await grown_to(talk, length)
+        await desk.killed()
+    await ended_as_it_means(desk, talk)
+    asked_again = Counter[str](desk.models.journal()["count"]) - ASKED
+    del asked_again["performance"]
+    # At most two steps that are asked for are in flight at any moment.
+    assert asked_again.total() <= 2 * len(KILLED_AT_FIRST + KILLED_LATER)
