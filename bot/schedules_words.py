@@ -126,7 +126,7 @@ class ScheduleWords:
             inputs=turn.inputs,
             priority=turn.priority,
             groups=command.person.groups,
-            is_admin=is_admin(policy, actor),
+            is_admin=command.person.is_admin,  # whom the channel's settings name is asked anew each time
         )
         return yes(f"Schedule {row.id}: {row.workflow} starts {next_told(row)} for the first time. "
                    f"`schedules remove {row.id}` takes it away.")  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 from orchestrator import approvals
@@ -140,6 +140,7 @@ class Service:
         key: str,
         who: Who,
         inputs: Mapping[str, Any] | None = None,
+        settings: RunSettings | None = None,
     ) -> Accepted:
         """Begin a run that shares another one's past up to a step, with changed inputs where given.
 
@@ -149,6 +150,7 @@ class Service:
             key: idempotency key, as of a turn.
             who: asks for it; the new run's requester.
             inputs: those that change.
+            settings: what holds in the channel now; None: what held for the other run.
 
         Raises:
             NotFound: no such run.
@@ -163,12 +165,14 @@ class Service:
         if inputs:
             given = inputs_of.checked(definition, given)
         new = new_run_id()
-        past, visit = forks.past(events, node, new)
+        changed = given != state.created.inputs
+        past, visit = forks.past(events, node, new, datetime.now(UTC), changed=changed)
         created = state.created.model_copy(
             update={
                 "turn": state.created.turn.model_copy(update={"key": key, "who": who}),
                 "inputs": given,
                 "deadline": None,
+                "settings": settings or state.created.settings,
                 "forked": Forked(run_id=run_id, node=node, visit=visit),
             }
         )

@@ -168,7 +168,8 @@ class Attempts:
         if not isinstance(wanted, str) or not wanted:
             raise NoAgent(f"{name}: {node.agent_from!r} names nobody; it has to come to a name")
         if node.team is None:
-            if wanted not in self._agents.names():
+            built_in = {info.name for info in self._agents.infos() if info.origin == "built_in"}
+            if wanted not in self._agents.names() or wanted in built_in:
                 raise NoAgent(f"{name}: there is no agent {wanted!r}; `quartet agents` lists them")
             return Worker(wanted), f"named by {node.agent_from}"
         member = self._member(name, node.team, wanted)

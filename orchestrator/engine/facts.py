@@ -42,7 +42,7 @@ from orchestrator.events import (
     StepSkipped,
     Who,
 )
-from orchestrator.workflow import ApprovalNode, InputNode, Workflow, scope_of
+from orchestrator.workflow import ApprovalNode, InputNode, MapNode, Workflow, scope_of
 
 POLICY = Who(key="policy:auto", name="automatic")
 
@@ -98,8 +98,11 @@ def _seconds(state: RunState, node: str, now: datetime) -> float:
 
 def _fail(workflow: Workflow, state: RunState, move: Fail, now: datetime) -> list[Body]:
     """A group that failed: what of it still waits for people is withdrawn; it may be tried again."""
-    retry = node_of(workflow, state, move.node).retry
-    again = move.attempt <= retry.max_retries
+    node = node_of(workflow, state, move.node)
+    retry = node.retry
+    # What a map says of retries holds for each of its items; they are not all done again for one.
+    whole_map = isinstance(node, MapNode) and not move.node.endswith("]")
+    again = move.attempt <= retry.max_retries and not whole_map
     lost = StepFailed(
         node=move.node,
         visit=move.visit,
@@ -166,7 +169,11 @@ def _request(workflow: Workflow, state: RunState, move: Ask, now: datetime) -> t
     assert arguments is not None  # moves checked
     approvers = node.approvers
     if node.approvers_from is not None:
-        approvers = _listed(expressions.value(node.approvers_from, names)) or approvers
+        # Who asks may choose among those who may decide, and cannot put others in their place.
+        wanted, may = _listed(expressions.value(node.approvers_from, names)), approvers or settings.approvers
+        approvers = (
+            tuple(one for one in wanted if not may or one in may) or approvers or (may if wanted else ())
+        )
     filled = node.model_copy(
         update={"of": of, "body": templates.fill(node.body, names), "approvers": approvers}
     )
@@ -194,7 +201,10 @@ def _resolved(approval: Approval, expired: bool) -> ApprovalResolved:
             outcome="expired",
             output=_default(asked),
         )
-    output, changes = asked.arguments, ()
+    output: Json | None = asked.arguments
+    changes: tuple[str, ...] = ()
+    if asked.wants == "text":
+        output = None  # rejected: nobody said anything
     if decision.decision == "edit" and decision.edited is not None:
         output, changes = decision.edited, approvals.difference(asked.arguments, decision.edited)
     return ApprovalResolved(

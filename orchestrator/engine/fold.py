@@ -221,6 +221,10 @@ def _group_started(state: RunState, body: GroupStarted, at: datetime) -> Change:
         change["outputs"] = {n: out for n, out in state.outputs.items() if not n.startswith(within)}
         edges: Mapping[str, int] = change.get("edges", state.edges)
         change["edges"] = {key: count for key, count in edges.items() if not key.startswith(within)}
+    if body.kind == "undo":
+        inside = name[: name.rfind("/") + 1]
+        taken_back = {f"{inside}{item['node']}": int(item.get("visit", 0)) for item in body.items}
+        change["undone"] = {**state.undone, **taken_back}
     group = Group(body.kind, body.visit, body.attempt, body.items, body.inputs, before=before)
     change["groups"] = {**change.get("groups", state.groups), name: group}
     if name not in state.open_groups:

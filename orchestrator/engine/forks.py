@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from orchestrator.engine.fold import fold
 from orchestrator.errors import Refused
@@ -24,6 +25,7 @@ from orchestrator.events import (
     RunPaused,
     RunResumed,
     RunStarted,
+    StepFailed,
     StepSkipped,
     StepStarted,
     StopRequested,
@@ -46,7 +48,9 @@ _ITS_OWN = (
 )
 
 
-def past(events: Sequence[RunEvent], node: str, new: RunId) -> tuple[list[Body], int]:
+def past(
+    events: Sequence[RunEvent], node: str, new: RunId, now: datetime, *, changed: bool = False
+) -> tuple[list[Body], int]:
     """The facts before a step's latest visit, as the new run's; and which visit that is.
 
     What was at work beside that step is at work in the new run as well, from its beginning. What the
@@ -56,9 +60,12 @@ def past(events: Sequence[RunEvent], node: str, new: RunId) -> tuple[list[Body],
         events: the other run's whole log.
         node: the step that the new run begins with.
         new: the new run's id, of which approvals' ids are made.
+        now: aware, UTC; what waits for people or for a retry is given as long as it had then.
+        changed: the new run has other inputs, so that nothing counts which people decided about the old ones.
 
     Raises:
-        Refused: the run has not come to this step; names those it has come to.
+        Refused: the run has not come to this step (names those it has come to), or people decided before it
+            about inputs that are to change.
     """
     cut = max(
         (
@@ -76,6 +83,8 @@ def past(events: Sequence[RunEvent], node: str, new: RunId) -> tuple[list[Body],
         raise Refused(f"the run has not come to the step {node!r}; its steps are {steps}")
     begun = events[cut].body
     assert isinstance(begun, _BEGINNINGS)
+    if changed:
+        _refuse_decided(events[:cut], node)
     asked: dict[str, ApprovalRequested] = {}
     bodies: list[Body] = []
     for event in events[:cut]:
@@ -84,16 +93,35 @@ def past(events: Sequence[RunEvent], node: str, new: RunId) -> tuple[list[Body],
             continue
         if isinstance(body, ApprovalRequested):
             asked[body.approval_id] = body
-        bodies.append(_as_new(body, asked, new))
+        bodies.append(_as_new(body, asked, new, now - event.at))
     # A log may not end in the middle of what was appended together: fold it once, to be sure.
     fold([events[0], *(RunEvent(events[0].run_id, seq, events[0].at, b) for seq, b in enumerate(bodies, 2))])
     return bodies, begun.visit
 
 
-def _as_new(body: Body, asked: dict[str, ApprovalRequested], new: RunId) -> Body:
+def _refuse_decided(events: Sequence[RunEvent], node: str) -> None:
+    for event in events:
+        body = event.body
+        if (
+            isinstance(body, ApprovalResolved)
+            and body.who is not None
+            and not body.who.key.startswith("policy:")
+        ):
+            raise Refused(
+                f"{body.who.name} decided at {body.node!r} about the inputs as they were; "
+                f"to change them, fork from {body.node!r} or from an earlier step than {node!r}"
+            )
+
+
+def _as_new(body: Body, asked: dict[str, ApprovalRequested], new: RunId, later: timedelta) -> Body:
     if isinstance(body, ModelAnswered):
         return body.model_copy(update={"usage": Usage()})
-    if isinstance(body, ApprovalRequested | DecisionGiven | ApprovalResolved) and body.approval_id in asked:
+    if isinstance(body, StepFailed) and body.retry_at is not None:
+        return body.model_copy(update={"retry_at": body.retry_at + later})
+    if isinstance(body, ApprovalRequested):
+        renamed = approval_id(new, body.node, body.visit)
+        return body.model_copy(update={"approval_id": renamed, "expires_at": body.expires_at + later})
+    if isinstance(body, DecisionGiven | ApprovalResolved) and body.approval_id in asked:
         question = asked[body.approval_id]
         return body.model_copy(update={"approval_id": approval_id(new, question.node, question.visit)})
     return body

@@ -14,7 +14,7 @@ from orchestrator.engine.scopes import scope as scope_around
 from orchestrator.engine.state import Group, RunState
 from orchestrator.errors import Refused
 from orchestrator.events import Json, Problem
-from orchestrator.workflow import ErrorHandlerNode, MapNode, Workflow, WorkflowNode
+from orchestrator.workflow import ErrorHandlerNode, MapNode, Node, Workflow, WorkflowNode
 
 MAX_ITEMS = 1_000  # of a map
 
@@ -61,6 +61,10 @@ def _map(
     items = tuple(cast("list[Any]", over))
     if len(items) > MAX_ITEMS:
         return failed(f"node {instance!r}: {node.over!r} has {len(items)} items of at most {MAX_ITEMS}")
+    if len(state.steps) + len(items) > scope.root.policies.max_steps:
+        return failed(
+            f"node {instance!r}: policies.max_steps leaves no room for {len(items)} items; raise it"
+        )
     return Open(instance, visit, attempt, after, "map", items=items)
 
 
@@ -73,9 +77,9 @@ def _to_undo(scope: Scope, state: RunState) -> Iterator[Json]:
         name = step.node[len(scope.prefix) :]
         node = scope.workflow.nodes.get(name)
         undo = getattr(node, "compensation", None)
-        if undo is not None:
+        if undo is not None and state.undone.get(step.node, 0) < step.visit:
             seen.add(step.node)
-            yield {"node": name, "by": undo}
+            yield {"node": name, "by": undo, "visit": step.visit}
 
 
 def onward(workflow: Workflow, state: RunState, name: str) -> list[Move]:
@@ -85,29 +89,30 @@ def onward(workflow: Workflow, state: RunState, name: str) -> list[Move]:
         return []  # `ways` leads through it, `ended_workflow` ends it
     scope = scope_around(workflow, name)
     node = scope.workflow.nodes[local(name)]
-    at_once, body = 1, None
+    at_once = 1
     if isinstance(node, MapNode):
-        at_once, body = node.max_concurrent, node.workflow
+        at_once = node.max_concurrent
         if group.failed and node.on_item_error == "fail":
             return [] if group.at_work else [_lost(state, name, group)]
     moves: list[Move] = []
     for index in range(group.begun, min(len(group.items), group.begun + at_once - group.at_work)):
-        moves.append(_item(scope, state, node, f"{name}[{index}]", body))
+        instance = f"{name}[{index}]"
+        before = state.nodes.get(instance)
+        moves.append(item(scope, state, node, instance, before.visit + 1 if before else 1, 1))
     if not moves and group.done + len(group.failed) == len(group.items):
         moves.append(_done(state, name, group))
     return moves
 
 
-def _item(scope: Scope, state: RunState, node: Any, instance: str, body: str | None) -> Move:
-    before = state.nodes.get(instance)
-    visit = before.visit + 1 if before else 1
-    if body is None:
-        return Start(instance, visit, 1, ())
+def item(scope: Scope, state: RunState, node: Node, instance: str, visit: int, attempt: int) -> Move:
+    """Begin an item of a group, or its next attempt."""
+    if not isinstance(node, MapNode) or node.workflow is None:
+        return Start(instance, visit, attempt, ())
     try:
         inputs = _inputs(scope, state, node.inputs, instance)
     except (expressions.ExpressionError, Refused) as error:
         return failed(f"node {instance!r}: {error}")
-    return Open(instance, visit, 1, (), "workflow", inputs=inputs)
+    return Open(instance, visit, attempt, (), "workflow", inputs=inputs)
 
 
 def _inputs(scope: Scope, state: RunState, given: Json, instance: str) -> Json:
@@ -150,9 +155,9 @@ def _done(state: RunState, name: str, group: Group) -> Move:
 
 
 def ended_workflow(scope: Scope, state: RunState) -> list[Move]:
-    """The end of a workflow inside of another, when nothing in it works or is about to."""
+    """The end of a workflow inside of another, in which nothing works or is about to."""
     name = scope.prefix[:-1]
     group = state.groups[name]
-    if not group.begun or any(n.startswith(scope.prefix) for n in state.unended):
+    if not group.begun:
         return []
     return [End(name, group.visit, group.attempt, output_of(scope.workflow, state, scope.prefix))]

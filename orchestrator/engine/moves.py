@@ -7,7 +7,7 @@ work through others in `groups.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from orchestrator.engine import groups, ways
@@ -27,9 +27,9 @@ from orchestrator.engine.kinds import (
     Take,
     failed,
 )
-from orchestrator.engine.scopes import Scope, variables
-from orchestrator.engine.state import RunState
-from orchestrator.workflow import Workflow
+from orchestrator.engine.scopes import Scope, busy_scopes, variables
+from orchestrator.engine.state import Finished, RunState
+from orchestrator.workflow import Workflow, scope_of
 
 __all__ = [
     "Ask",
@@ -97,11 +97,13 @@ def next_time(state: RunState) -> datetime | None:
 
 def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
     found: list[Move] = []
+    ended = _by_scope(state)
+    busy = busy_scopes(state) if state.open_groups else frozenset[str]()
     for scope in _scopes(workflow, state):
-        begun = ways.onward(scope, state)
+        begun = ways.onward(scope, state, ended.get(scope.prefix[:-1], ()), busy)
         if begun and isinstance(begun[-1], Finish):
             return [begun[-1]]
-        if not begun and scope.prefix:
+        if not begun and scope.prefix and scope.prefix[:-1] not in busy:
             begun = groups.ended_workflow(scope, state)
         found += begun
     for name in state.open_groups:
@@ -111,11 +113,37 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
         if node.status == "retrying" and node.retry_at is not None and node.retry_at <= now:
             found.append(ways.again(workflow, state, name, node))
     if found:
+        found = _without_closed(found)
         end = next((move for move in found if isinstance(move, Finish)), None) or _limit(
             workflow, state, found
         )
         return found if end is None else [end]
     return [] if state.unended else [ways.end(workflow, state)]
+
+
+def _by_scope(state: RunState) -> Mapping[str, Sequence[Finished]]:
+    """The ends of branches by what they are inside of."""
+    if not state.open_groups:
+        return {"": state.frontier}
+    found: dict[str, list[Finished]] = {}
+    for ended in state.frontier:
+        found.setdefault(scope_of(ended.node), []).append(ended)
+    return found
+
+
+def _without_closed(found: list[Move]) -> list[Move]:
+    """Nothing begins in or instead of a node that is given up, or fails, in the same moment."""
+    closed = {move.node for move in found if isinstance(move, Skip | Fail)}
+    if not closed:
+        return found
+    inside = tuple(f"{name}{mark}" for name in closed for mark in "/[")
+    kept: list[Move] = []
+    for move in found:
+        node = "" if isinstance(move, Resolve | SetPaused | Finish) else move.node
+        if node.startswith(inside) or (node in closed and not isinstance(move, Skip | Fail)):
+            continue
+        kept.append(move)
+    return kept
 
 
 def _scopes(workflow: Workflow, state: RunState) -> Iterator[Scope]:

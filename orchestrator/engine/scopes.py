@@ -50,6 +50,17 @@ def scope(workflow: Workflow, instance: str) -> Scope:
     return Scope(f"{around}/" if around else "", workflow.inside(around), workflow)
 
 
+def busy_scopes(state: RunState) -> frozenset[str]:
+    """All nodes inside of which something is at work, asks or waits for its next attempt."""
+    found: set[str] = set()
+    for name in state.unended:
+        around = scope_of(name)
+        while around and around not in found:
+            found.add(around)
+            around = scope_of(around)
+    return frozenset(found)
+
+
 def local(instance: str) -> str:
     """A node's name in its workflow: `build[2]/test` is `test`, `build[2]` is `build`."""
     name = instance[instance.rfind("/") + 1 :]

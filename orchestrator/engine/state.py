@@ -153,6 +153,9 @@ class RunState:
     frontier: tuple[Finished, ...] = ()
     groups: Mapping[str, Group] = field(default_factory=dict[str, Group])  # by node, each in its latest visit
     open_groups: tuple[str, ...] = ()  # of `groups`
+    undone: Mapping[str, int] = field(
+        default_factory=dict[str, int]
+    )  # node → its latest visit that was undone
     edges: Mapping[str, int] = field(default_factory=dict[str, int])  # Edge.key → times taken
     approvals: Mapping[ApprovalId, Approval] = field(default_factory=dict[ApprovalId, Approval])
     steps: tuple[Step, ...] = ()

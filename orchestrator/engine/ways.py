@@ -7,7 +7,7 @@ come (`join: all`), or begins with the first or the first few; what can then lea
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator import expressions
@@ -53,20 +53,17 @@ class _Arrival(NamedTuple):
     dead: bool
 
 
-def onward(scope: Scope, state: RunState) -> list[Move]:
-    """What follows in a workflow at work: moves, the last of them a Finish where the run is to end."""
+def onward(scope: Scope, state: RunState, mine: Sequence[Finished], busy: Collection[str]) -> list[Move]:
+    """What follows in a workflow at work: moves, the last of them a Finish where the run is to end.
+
+    Args:
+        mine: the ends of its branches.
+        busy: nodes inside of which something is at work.
+    """
     prefix = scope.prefix
-    if not prefix:
-        if not state.nodes and not state.frontier:
-            return [_enter(scope, state, name, ()) for name in scope.workflow.entries]
-        mine = state.frontier
-        if state.open_groups:
-            mine = tuple(f for f in mine if "/" not in f.node)
-    else:
-        group = state.groups[prefix[:-1]]
-        if not group.begun:
-            return [_enter(scope, state, name, ()) for name in scope.workflow.entries]
-        mine = tuple(f for f in state.frontier if scope_of(f.node) == prefix[:-1])
+    new = not state.groups[prefix[:-1]].begun if prefix else not state.nodes and not state.frontier
+    if new:
+        return [_enter(scope, state, name, ()) for name in scope.workflow.entries]
     found: list[Move] = []
     arrivals: dict[str, list[_Arrival]] = {}
     for ended in mine:
@@ -79,7 +76,8 @@ def onward(scope: Scope, state: RunState) -> list[Move]:
         if end is not None:
             return [*found, end]
     if arrivals:
-        _meet(scope, state, arrivals, found)
+        at_work = prefix[:-1] in busy if prefix else bool(state.unended)
+        _meet(scope, state, arrivals, found, at_work=at_work)
     return found
 
 
@@ -126,8 +124,10 @@ def _led(
 
 def _dead_end(scope: Scope, ended: Finished, found: list[Move]) -> None:
     """What waits for a node that failed, or was skipped, is skipped as well."""
-    edges = scope.workflow.outgoing.get(local(ended.node), ())
-    targets = tuple(dict.fromkeys(edge.target for edge in edges if edge.on == "success"))
+    name, ahead = local(ended.node), scope.workflow.ahead
+    edges = scope.workflow.outgoing.get(name, ())
+    # Not back in a loop: what was skipped there would be skipped again, for ever.
+    targets = tuple(dict.fromkeys(e.target for e in edges if e.on == "success" and name in ahead[e.target]))
     found.append(Take(ended.node, targets, dead=bool(targets)))
 
 
@@ -144,7 +144,14 @@ def _broken(scope: Scope, state: RunState, end: Finish) -> Move:
 # ── joins ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _meet(scope: Scope, state: RunState, arrivals: dict[str, list[_Arrival]], found: list[Move]) -> None:
+def _meet(
+    scope: Scope,
+    state: RunState,
+    arrivals: dict[str, list[_Arrival]],
+    found: list[Move],
+    *,
+    at_work: bool,
+) -> None:
     """Begin the nodes that have all they wait for; the others' branches wait, and the log says so."""
     workflow = scope.workflow
     about = {name for move in found if isinstance(move, Take) for name in move.to}
@@ -178,15 +185,11 @@ def _meet(scope: Scope, state: RunState, arrivals: dict[str, list[_Arrival]], fo
                 waiting.append(came)
                 continue
         found.append(_begin(scope, state, target, came))
-    if waiting and not found and not _at_work(scope, state):
+    if waiting and not found and not at_work:
         # Each waits for another: the first goes on with what it has.
         came = waiting.pop(0)
         found.append(_begin(scope, state, came[0].target, came))
     found.extend(Take(a.source, (local(a.target),)) for came in waiting for a in came if not a.said)
-
-
-def _at_work(scope: Scope, state: RunState) -> bool:
-    return any(n.startswith(scope.prefix) for n in state.unended)
 
 
 def _coming(scope: Scope, state: RunState, arrivals: Collection[str], found: Collection[Move]) -> set[str]:
@@ -314,14 +317,17 @@ def _enter(scope: Scope, state: RunState, name: str, after: tuple[str, ...]) -> 
         return Ask(instance, visit, after)
     if type(node) is InputNode:
         return Ask(instance, visit, after)
-    return groups.begin(scope, state, instance, visit, 1, after)
+    move = groups.begin(scope, state, instance, visit, 1, after)
+    return _broken(scope, state, move) if isinstance(move, Finish) else move
 
 
 def again(workflow: Workflow, state: RunState, instance: str, node: NodeState) -> Move:
     """The next attempt of a node whose last one failed."""
     definition = node_of(workflow, state, instance)
+    around = scope_around(workflow, instance)
+    if type(definition) is MapNode and instance.endswith("]"):
+        return groups.item(around, state, definition, instance, node.visit, node.attempt + 1)
     if type(definition) in (MapNode, WorkflowNode):
-        around = scope_around(workflow, instance)
         return groups.begin(around, state, instance, node.visit, node.attempt + 1, ())
     return Start(instance, node.visit, node.attempt + 1, ())
 

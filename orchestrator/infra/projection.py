@@ -15,6 +15,7 @@ from orchestrator.events import (
     ApprovalResolved,
     Body,
     DecisionGiven,
+    GroupStarted,
     ModelAnswered,
     RunCreated,
     RunEnded,
@@ -22,6 +23,7 @@ from orchestrator.events import (
     Steered,
     StepEnded,
     StepFailed,
+    StepSkipped,
     StepStarted,
     Usage,
 )
@@ -105,6 +107,10 @@ def changes(body: Body) -> tuple[Change, ...]:
             return (Received(body.key),)
         case DecisionGiven():
             return (Received(body.key),) if body.key else NONE
+        case GroupStarted():
+            return (TimerCleared(_retry(body.node, body.visit)),) if body.attempt > 1 else NONE
+        case StepSkipped():
+            return (TimerCleared(_retry(body.node, body.visit)),)
         case RunCreated():
             return (TimerSet("deadline", body.deadline),) if body.deadline is not None else NONE
         case RunEnded():

@@ -230,8 +230,10 @@ async def test_a_run_is_forked_from_a_step_with_other_inputs(tmp_path: Path) -> 
         await h.service.decide(asked.approval_id, decision="approve", who=ADA)
         await h.ended(first)
 
-        forked = await h.service.fork(first, "act", key="fork-1", who=BOB, inputs={"where": "there"})
-        again = await h.service.fork(first, "act", key="fork-1", who=BOB, inputs={"where": "there"})
+        with pytest.raises(Refused, match="Ada decided at 'ok' about the inputs as they were"):
+            await h.service.fork(first, "act", key="fork-0", who=BOB, inputs={"where": "there"})
+        forked = await h.service.fork(first, "act", key="fork-1", who=BOB)
+        again = await h.service.fork(first, "act", key="fork-1", who=BOB)
         assert again.duplicate
         assert again.run_id == forked.run_id
         state = await h.ended(forked.run_id)
@@ -240,13 +242,14 @@ async def test_a_run_is_forked_from_a_step_with_other_inputs(tmp_path: Path) -> 
         assert state.ended.answer["body"] == "two"
         assert state.created.forked is not None
         assert (state.created.forked.run_id, state.created.forked.node) == (first, "act")
-        assert [c.task for c in h.agents.called("act")] == ["in here", "in there"]
+        assert [c.task for c in h.agents.called("act")] == ["in here", "in here"]
 
-        from_question = await h.service.fork(first, "ok", key="fork-2", who=BOB)
+        from_question = await h.service.fork(first, "ok", key="fork-2", who=BOB, inputs={"where": "there"})
         open_ = (await h.asked(from_question.run_id)).open_approvals()[0].asked
         assert open_.approval_id != asked.approval_id
         await h.service.decide(open_.approval_id, decision="approve", who=ADA)
         assert (await h.ended(from_question.run_id)).status == "completed"
+        assert h.agents.called("act")[-1].task == "in there"
         with pytest.raises(Refused, match="has not come to the step 'nowhere'; its steps are look, ok, act"):
             await h.service.fork(first, "nowhere", key="fork-3", who=BOB)
         h.agents.check()

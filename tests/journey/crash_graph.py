@@ -21,6 +21,7 @@ from tests.journey.shipped import ModelsDesk, said
 HANG: Json = {"hang": True}
 REFUSED: Json = {"status": 400, "error": {"message": "scripted refusal", "type": "invalid_request_error"}}
 TEXT = "Paint it blue"
+SLOWLY_S = 0.1  # of an answer during which the bot may be killed
 RELAY = """
 name: relay
 description: Everything that a graph can have.
@@ -138,9 +139,9 @@ class CrashDesk(ModelsDesk):
         return await self.begins("/quartet run relay A clock")
 
     async def runs_relay_with_answers_to_spare(self) -> Talk:
-        """The same, where any call may be made up to five times."""
-        own = answers_of()
-        self.models.twin.load({"answers": {agent: entries * 5 for agent, entries in own.items()}})
+        """The same, where any call takes its time and may be made up to five times."""
+        own = {a: [{**e, "delay_s": SLOWLY_S} for e in entries] * 5 for a, entries in answers_of().items()}
+        self.models.twin.load({"answers": own})
         return await self.begins("/quartet run relay A clock")
 
     async def killed(self) -> int:

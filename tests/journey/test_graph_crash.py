@@ -22,6 +22,7 @@ from tests.journey.crash_graph import (
     CrashDesk,
     asked,
     cards_on,
+    grown_to,
     of_nodes,
     people_answer,
 )
@@ -32,7 +33,7 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")
 
 NOTHING = Counter[str]()
 KILLED_AT_FIRST = (3, 19, 34)  # facts in the log
-KILLED_LATER = (62, 75)
+KILLED_LATER = (59, 68)
 PEOPLE = Counter(["question", "consent"])
 
 
@@ -52,6 +53,7 @@ async def ended_as_it_means(desk: CrashDesk, talk: Talk) -> None:
     assert of_nodes(talk, "step_skipped") == Counter(["slow"])
     assert of_nodes(talk, "model_answered") == ENDED - Counter(["parts", "check"])
     assert of_nodes(talk, "approval_requested") == of_nodes(talk, "approval_resolved") == PEOPLE
+    assert set(of_nodes(talk, "edges_taken").values()) == {1}
     groups = {fact["node"]: fact for fact in talk.facts("group_started")}
     assert [item["node"] for item in groups["recovery"]["items"]] == UNDONE
     assert len(talk.facts("run_ended")) == 1

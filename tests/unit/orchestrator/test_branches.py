@@ -212,3 +212,13 @@ def test_many_ends_of_branches_are_taken_note_of() -> None:
         play.done(f"n{i}", {})
     assert play.state.status == "completed"
     assert any(isinstance(e.body, EdgesTaken) and e.body.to == () for e in play.events)
+
+
+def test_skipping_does_not_go_round_in_a_loop() -> None:
+    nodes = {"a": "agent", "b": "agent", "q": "decision"}
+    ways = ("a > b", "b > q", edge("q > a", when="b.again", max_visits=2))
+    play = (
+        Play(flow(nodes, *ways, policies={"on_failure": "continue", "max_steps": 20})).done("a", {}).fail("b")
+    )
+    assert play.state.status == "completed"
+    assert (play.state.nodes["a"].visit, len(play.events) < 20) == (1, True)

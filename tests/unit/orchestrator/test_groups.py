@@ -214,6 +214,60 @@ def test_a_map_runs_a_workflow_for_each_item() -> None:
     assert play.state.latest("each") == {"items": [{"body": "0"}, {"body": "1"}], "failed": []}
 
 
+def test_an_item_is_tried_again_alone_and_its_map_is_not() -> None:
+    play = mapped(retry={"max_retries": 1, "initial_delay": 0}).done("plan", PLANNED)
+    play.fail("each[0]", retryable=True)
+    assert sorted(play.working()) == ["each[0]", "each[1]"]
+    assert play.state.nodes["each[0]"].attempt == 2
+    play.done("each[1]", {}).fail("each[0]", "no luck", retryable=True).done("each[2]", {})
+    assert play.state.status == "failed"
+    assert [s.node for s in play.state.steps if s.node == "each"] == ["each"]
+
+
+def test_an_item_that_is_a_workflow_is_tried_again_as_one() -> None:
+    each: Json = {
+        "kind": "map",
+        "over": "inputs.names",
+        "workflow": "review",
+        "inputs": {"what": "{{ item }}"},
+        "retry": {"max_retries": 1, "initial_delay": 0},
+    }
+    workflow = flow({"each": each}, workflows={"review": REVIEW})
+    play = Play(workflow, run_inputs={"names": ["x", "y"]}).fail("each[0]/look", "no luck")
+    assert sorted(play.working()) == ["each[0]/look", "each[1]/look"]
+    assert play.state.groups["each[0]"].inputs == {"what": "x", "deep": True}
+
+
+def test_nothing_begins_inside_of_what_is_given_up_in_the_same_moment() -> None:
+    each: Json = {"kind": "map", "over": "inputs.names", "agent": "a", "max_concurrent": 1}
+    nodes: dict[str, str | Json] = {
+        "a": "agent",
+        "b": "agent",
+        "m": each,
+        "j": {"kind": "agent", "agent": "j", "join": "any"},
+    }
+    play = Play(flow(nodes, "a > b", "a > m", "b > j", "m > j"), run_inputs={"names": [1, 2, 3]})
+    play.done("a", {})
+    now = play.state.nodes["m[0]"]
+    play.add(StepEnded(node="m[0]", visit=now.visit, attempt=now.attempt, output={}, seconds=0.1))
+    play.done("b", {})
+    assert play.working() == ["j"]
+    assert play.state.nodes["m"].status == "skipped"
+
+
+def test_what_was_undone_is_not_undone_again() -> None:
+    nodes: dict[str, str | Json] = {
+        "a": {"kind": "agent", "agent": "a", "compensation": "u"},
+        "b": "agent",
+        "c": "agent",
+        "u": "agent",
+        "h": {"kind": "error_handler", "compensate": True},
+    }
+    ways = ("a > b", edge("b > h", on="error"), edge("h > c", max_visits=1), edge("c > h", on="error"))
+    play = Play(flow(nodes, *ways)).done("a", {}).fail("b").done("h[0]", {}).done("h", {}).fail("c")
+    assert play.working() == ["h"]
+
+
 # ── undoing ──────────────────────────────────────────────────────────────────────────────────
 
 
