@@ -34,7 +34,10 @@ STDIN_WITHIN_S = 3.0  # a pipe that nobody writes to must not hold a turn that h
 @click.option(
     "--context", "pairs", metavar="K=V", multiple=True, help="tone=…, length=…, format=…; may be repeated."
 )
-@click.option("--yes", is_flag=True, help="Approve everything without asking.")
+@click.option(
+    "--yes", is_flag=True,
+    help="Approve everything without asking. A question takes its default, and is rejected if it has none.",
+)  # fmt: skip
 @click.option("--no-input", is_flag=True, help="Ask nothing: what needs an approval is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the response of POST /v1/chat instead.")
 @click.option(

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from typing import Literal
 
 import click
 
-from adapters.contract import Attachment, ConversationRef, Person
+from adapters.contract import Attachment, Button, ConversationRef, Person
 from adapters.terminal.adapter import TerminalAdapter
 from adapters.terminal.asking import Always, Asker, Prompt
 from adapters.terminal.inbound import Typed
@@ -48,6 +48,22 @@ class Asked:
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])  # of the workflow, as typed
     priority: str = ""
     deadline: datetime | None = None  # aware, UTC
+
+
+class _Nobody(Always):
+    """Rejects, and says why when something is asked for the first time: most turns ask nothing."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__("reject")
+        self._screen = screen
+        self._told = False
+
+    async def choose(self, title: str, buttons: Sequence[Button], *, again: bool) -> Button | None:
+        """As `Always`."""
+        if not self._told:
+            self._told = True
+            self._screen.say("There is no terminal to ask at, so this is rejected. --yes approves it.")
+        return await super().choose(title, buttons, again=again)
 
 
 async def take_turn(settings: Settings, asked: Asked) -> int:
@@ -107,8 +123,11 @@ def _inputs(core: Core, asked: Asked) -> Json:
     try:
         inputs.checked(workflow, given)
     except inputs.InputsRefused as error:
-        known = "\n".join(f"  --input {name}=…  {what}" for name, what in inputs.described(workflow))
-        raise click.UsageError(f"{error}\nInputs of {workflow.name}:\n{known}") from None
+        wanted = {*workflow.inputs.get("required", ()), *error.names} - {inputs.TEXT}
+        rows = [(name, what) for name, what in inputs.described(workflow) if name in wanted]
+        known = "".join(f"\n  --input {name}=…  {what}" for name, what in rows)
+        more = f"`quartet workflows show {workflow.name}` lists all inputs."
+        raise click.UsageError(f"{error}{known}\n{more}") from None
     return given
 
 
@@ -175,10 +194,7 @@ def _asker(asked: Asked, screen: Screen) -> Asker:
         return Always("reject")
     if sys.stdin.isatty() and sys.stderr.isatty():
         return Prompt(screen, Keyboard(sys.stdin.fileno()))
-    click.echo(
-        "There is no terminal to ask at: what needs an approval is rejected. --yes approves it.", err=True
-    )
-    return Always("reject")
+    return _Nobody(screen)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,25 @@ from bot.cli_packs import install_pack, list_packs, make_pack, remove_pack
 from bot.cli_settings import settings_of
 from bot.cli_versions import go_back, list_versions, remove_workflow, show_difference
 from bot.cli_workflow_schema import schema_command
+from bot.command_answers import short
 from bot.definitions import read_definitions
 from config.documents import read_model
 from config.errors import suggest
+from orchestrator import inputs
 from orchestrator.pictures import graph_of, png, svg
-from orchestrator.workflow import Workflow
+from orchestrator.workflow import (
+    AgentNode,
+    ApprovalNode,
+    ErrorHandlerNode,
+    InputNode,
+    MapNode,
+    Node,
+    Workflow,
+    WorkflowNode,
+)
 from orchestrator.workflow_checks import problems
+
+MOST_OF_A_QUESTION = 80  # characters
 
 
 @click.group(invoke_without_command=True)
@@ -94,13 +108,52 @@ def show_workflow(
     click.echo(f"{workflow.name}, version {workflow.version}: {' '.join(workflow.description.split())}")
     click.echo(f"Begins at {', '.join(workflow.entries)}.")
     for node_name, node in workflow.nodes.items():
-        who = getattr(node, "agent", None) or getattr(node, "of", None)
+        who = "; ".join(_who(node))
         click.echo(f"  {node_name}: {node.kind}" + (f" ({who})" if who else ""))
         for edge in workflow.outgoing[node_name]:
             bits = [f"on {edge.on}"] if edge.on != "success" else []
             bits += [f"when {edge.when}"] if edge.when else []
             bits += [f"at most {edge.max_visits} times"] if edge.max_visits else []
             click.echo(f"    → {edge.target}" + (f" ({', '.join(bits)})" if bits else ""))
+    taken = [(name, what) for name, what in inputs.described(workflow) if name != inputs.TEXT]
+    if taken:
+        click.echo("Inputs:")
+    for name, what in taken:
+        click.echo(f"  {name}: {what}")
+    click.echo(f"For example, in chat: {inputs.example(workflow)}")
+    click.echo(f"In the terminal: {_asked(workflow)}")
+
+
+def _who(node: Node) -> Iterator[str]:
+    """Who works on a node, or what it is about, as the definition says it."""
+    match node:
+        case AgentNode() | MapNode() | ErrorHandlerNode():
+            if isinstance(node, MapNode):
+                yield f"each of {node.over}"
+                if node.workflow:
+                    yield f"workflow {node.workflow}"
+            if node.agent:
+                yield node.agent
+            if node.agent_from:
+                yield f"whom {node.agent_from} names" + (f" of the team of {node.team}" if node.team else "")
+            if node.requires:
+                yield f"whoever has {', '.join(node.requires)}"
+            if node.prefers:
+                yield f"{'' if node.requires else 'anybody, '}preferably with {', '.join(node.prefers)}"
+        case WorkflowNode():
+            yield f"workflow {node.workflow}"
+        case ApprovalNode():
+            yield node.of
+        case InputNode():
+            yield short(" ".join(node.question.split()), MOST_OF_A_QUESTION)
+        case _:
+            return
+
+
+def _asked(workflow: Workflow) -> str:
+    """How to start it with `quartet ask`, from the example for chat."""
+    given = [f"--input {shlex.quote(pair)}" for pair in inputs.example_pairs(workflow)]
+    return " ".join(["quartet ask --workflow", workflow.name, *given, '"what is to be done"'])
 
 
 def _write(file: Path, picture: bytes) -> None:
@@ -135,7 +188,10 @@ def check_workflow(context: click.Context, file: Path) -> None:
             yield flaw.path, flaw.message
 
     workflow = read_model(file, Workflow, extra_check=flaws)
-    click.echo(f"{file}: workflow {workflow.name!r} is well formed ({len(workflow.nodes)} nodes).")
+    count = len(workflow.nodes)
+    click.echo(
+        f"{file}: workflow {workflow.name!r} is well formed ({count} node{'' if count == 1 else 's'})."
+    )
 
 
 def _all(context: click.Context) -> dict[str, Workflow]:

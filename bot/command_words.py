@@ -3,12 +3,14 @@
 After `/quartet` every text is a command, known or not. After a mention most text is a turn, so a
 word counts there only alone, or with arguments of exactly the form it takes: "stop" and
 "settings busy=steer" are commands; "stop the world" and "help me write a mail" are turns. Words with
-a colon ("team: …") are commands whatever follows.
+a colon ("team: …") are commands whatever follows. What is nearly a command is one too ("run deploymnt",
+"fork zzz a"): it is refused for nothing, where a turn would cost money.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -54,7 +56,10 @@ OF_WORKFLOWS: Final[Mapping[str, tuple[re.Pattern[str], ...]]] = {
     "diff": (NAME, NUMBER, NUMBER),
     "rollback": (NAME, NUMBER),
     "remove": (NAME,),
+    "show": (NAME,),
 }
+NEAR: Final = 0.75  # how like a name a word has to be to be taken for a slip, from 0 to 1
+FEW: Final = 3  # words: what begins as a command does and has no more is one
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z0-9_]+)?\s*=.*", re.DOTALL)
 _WITH_COLON: Final = re.compile(r"\s*(team|design):\s*(.*)", re.DOTALL | re.IGNORECASE)
 
@@ -86,7 +91,7 @@ def is_command(
 
     Args:
         text: without the mention.
-        workflows: names there are; `run NAME …` is a command only with one of them.
+        workflows: names there are; `run NAME …` is a command only with one of them, or nearly one.
         agents: names there are; likewise `agents NAME`.
         more: further words that are known; they count alone and with a colon.
     """
@@ -98,19 +103,20 @@ def is_command(
         return True
     match words.word:
         case "run":
-            return rest.split(maxsplit=1)[0].lower() in workflows
+            return _is_nearly(rest.split(maxsplit=1)[0], workflows)
         case "status" | "stop" | "pause" | "resume":
             return RUN_ID.fullmatch(rest) is not None
         case "fork":
             run, *step = rest.split()
-            return RUN_ID.fullmatch(run) is not None and bool(step) and STEP.fullmatch(step[0]) is not None
+            fits = RUN_ID.fullmatch(run) is not None and bool(step) and STEP.fullmatch(step[0]) is not None
+            return fits or 1 + len(_before_pairs(rest)) <= FEW
         case "runs":
             return rest.lower() in STATUSES
         case "workflows":
-            verb = of_workflows(rest)
-            return rest.lower() in workflows or (verb is not None and (len(verb) > 2 or verb[1] in workflows))
+            named = rest.lower() == "list" or _is_nearly(rest, workflows)
+            return named or _is_about_workflows(rest, workflows)
         case "agents":
-            return rest.lower() in agents
+            return _is_nearly(rest, agents)
         case "help":
             ours = (WORDS, more, *_OF_PLATFORMS.values())
             return any(rest.lower() in known for known in ours)
@@ -118,6 +124,32 @@ def is_command(
             return "\n" not in rest and _ASSIGNMENT.fullmatch(rest) is not None
         case _:  # "ask my boss for a raise" and "team spirit is …" mean all of their words
             return False
+
+
+def slip(word: str, names: Collection[str]) -> str:
+    """The name that a word is nearly; "" where it is one, or like none."""
+    typed = word.lower()
+    if typed in names or NAME.fullmatch(typed) is None:
+        return ""
+    return next(iter(difflib.get_close_matches(typed, names, n=1, cutoff=NEAR)), "")
+
+
+def _is_nearly(word: str, names: Collection[str]) -> bool:
+    return word.lower() in names or slip(word, names) != ""
+
+
+def _before_pairs(rest: str) -> list[str]:
+    """The words that stand before the first KEY=VALUE."""
+    return list(itertools.takewhile(lambda word: "=" not in word, rest.split()))
+
+
+def _is_about_workflows(rest: str, workflows: Collection[str]) -> bool:
+    verb, *given = rest.split()
+    wanted = OF_WORKFLOWS.get(verb.lower())
+    if wanted is None:
+        return False
+    whole = len(given) <= len(wanted) and bool(given) and _is_nearly(given[0], workflows)
+    return 2 + len(given) <= FEW or whole or of_workflows(rest) is not None
 
 
 def of_workflows(rest: str) -> list[str] | None:

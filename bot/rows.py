@@ -154,6 +154,10 @@ class _Steps:
             notes += [self.says[title]] if self.says[title] else []
         if row_state == "working" and (who := self._who(now, node)):
             notes.append(who)
+        refused = self._unanswered(step, now) if row_state == "done" else ""
+        if refused:
+            row_state = "skipped"
+            notes.append(refused)
         return AgentRow(
             name=title,
             state=row_state,
@@ -163,6 +167,17 @@ class _Steps:
             tokens=now.usage.input_tokens + now.usage.output_tokens,
             cost_usd=now.usage.cost_usd,
         )
+
+    def _unanswered(self, step: str, now: NodeState) -> str:
+        """How a question of the step ended that got no answer; "": it has one, or the step asked nothing."""
+        for approval in self._state.approvals.values():
+            if (approval.asked.node, approval.asked.visit) != (step, now.visit) or approval.resolved is None:
+                continue
+            if approval.resolved.outcome == "reject":
+                return "rejected"
+            if approval.resolved.outcome == "expired" and approval.asked.on_expiry != "approve":
+                return "not answered in time"
+        return ""
 
     def _who(self, now: NodeState, node: Node | None) -> str:
         """Who works, where the workflow leaves that to the run."""

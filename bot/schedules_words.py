@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from adapters.contract import Command, FactsPart, NotesPart, Receipt, Turn
 from bot.command_answers import card, no, sentence, short, yes
+from bot.command_words import FEW
 from bot.permissions import Actor, is_admin, may_start
 from bot.schedules import PolicyOf, Schedules
 from orchestrator.cron import CronError, checked_cron, checked_zone
@@ -28,6 +29,8 @@ _FIELDS: Final = re.compile(r"(?:[0-9*/,-]+ ){2}[0-9L*/,-]+ [0-9A-Za-z*/,-]+ [0-
 VERBS: Final = ("pause", "resume", "remove", "run")
 _QUOTES: Final = "\"'`“”„‘’«»"
 _QUOTED: Final = re.compile(rf"[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]\s*(.*)", re.DOTALL)
+# What somebody wrote who meant a time: in quotes, or two words of a cron expression.
+_LIKE_CRON: Final = re.compile(rf"[{_QUOTES}]\s*[0-9*@]|[0-9*/,-]+ [0-9L*/,-]+ ")
 _AGAIN: Final = "This command came before and is not performed again; `schedules` shows how things are."
 
 ReadTurn = Callable[[Turn], Turn | Receipt | None]
@@ -51,11 +54,16 @@ class ScheduleWords:
 
     @staticmethod
     def takes(rest: str) -> bool:
-        """Whether words after a mention's `schedules` are one of these commands and no turn."""
-        verb, *given = rest.split(maxsplit=1)
-        if verb.lower() == "add":
-            return bool(given) and _cron_and_rest(given[0])[0] != ""
-        return verb.lower() in VERBS and bool(given) and ID.fullmatch(given[0].strip().lower()) is not None
+        """Whether words after a mention's `schedules` are one of these commands and no turn.
+
+        Few words that begin as a command does are one, and so is what only looks like a time.
+        """
+        verb, *given = rest.split()
+        if verb.lower() not in ("add", "list", *VERBS):
+            return False
+        if 2 + len(given) <= FEW:
+            return True
+        return verb.lower() == "add" and _LIKE_CRON.match(" ".join(given)) is not None
 
     async def perform(self, command: Command, rest: str) -> Receipt:
         """Do what the words say. Never raises for what a person can do wrong.
@@ -67,7 +75,7 @@ class ScheduleWords:
         words = given[0].strip() if given else ""
         try:
             match verb.lower():
-                case "":
+                case "" | "list":
                     return await self._list(command)
                 case "add":
                     return await self._add(command, words)

@@ -79,6 +79,8 @@ class WorkflowCommands:
     def turned(self, turn: Turn) -> Turn | None:
         """The turn that a mention's `run WORKFLOW …` or `team: …` means; None: other words.
 
+        A name that is nearly a workflow's is refused, not taken for words to the default workflow.
+
         Raises:
             OrchestratorError, WordsError: as `ready`.
         """
@@ -86,7 +88,8 @@ class WorkflowCommands:
         if words.word == TEAM and words.colon and words.rest and TEAM in self._service.workflows:
             return self.ready(turn.model_copy(update={"workflow": TEAM, "text": words.rest}))
         name, *rest = words.rest.split(maxsplit=1) or [""]
-        if words.word != "run" or name.lower() not in self._service.workflows:
+        known = self._service.workflows
+        if words.word != "run" or (name.lower() not in known and not command_words.slip(name, known)):
             return None
         return self.ready(turn.model_copy(update={"workflow": name.lower(), "text": rest[0] if rest else ""}))
 
@@ -94,7 +97,7 @@ class WorkflowCommands:
         """A turn that names its workflow, with inputs, priority and deadline taken out of its text.
 
         Raises:
-            NotFound: there is no such workflow.
+            NotFound: there is no such workflow; names the nearest.
             Refused: an input is missing or wrong; says which, and shows an example.
             WordsError: the words cannot be read.
         """
@@ -108,7 +111,7 @@ class WorkflowCommands:
         try:
             inputs.checked(workflow, given)
         except InputsRefused as error:
-            raise Refused(f"{error}\nFor example: {inputs.example(workflow)}") from None
+            raise Refused(f"{error}\nFor example: {inputs.example(workflow, wrong=error.names)}") from None
         text = words.text
         if not text and not turn.attachments:
             if not set(known) - {inputs.TEXT}:
@@ -166,7 +169,9 @@ class WorkflowCommands:
             return no(f"A fork takes inputs alone, as KEY=VALUE; those of {workflow.name}: {known}.")
         who = Who(key=command.person.key, name=command.person.name)
         changed = inputs.from_words(workflow, words.inputs)
-        forked = await self._service.fork(row.id, step, key=command.key, who=who, inputs=changed)
+        forked = await self._service.fork(
+            row.id, step, key=command.key, who=who, inputs=changed, settings=policy.to_run_settings()
+        )
         return yes(f"Run {forked.run_id} goes on from {step} of {row.id}.", forked.run_id)
 
     def _words(self, workflow: Workflow, text: str) -> RunWords:
@@ -177,7 +182,7 @@ class WorkflowCommands:
 
     async def workflows(self, command: Command, rest: str, first_time: FirstTime) -> Receipt:
         """`workflows …`."""
-        if not rest:
+        if not rest or (rest.lower() == "list" and "list" not in self._service.workflows):
             return self._all(command)
         verb = command_words.of_workflows(rest)
         if verb is None:
@@ -187,6 +192,8 @@ class WorkflowCommands:
             if more:
                 return no(f"Write {'; '.join(map(_forms, command_words.OF_WORKFLOWS))}, or workflows NAME.")
             return self._one(command, self._service.workflow(word.lower()))
+        if verb[0] == "show":
+            return self._one(command, self._service.workflow(verb[1]))
         if self._library is None:
             return no("Versions are not kept here.")
         match verb:
@@ -250,8 +257,8 @@ class WorkflowCommands:
 
 
 def _forms(verb: str) -> str:
-    needs = {"versions": "NAME", "diff": "NAME A B", "rollback": "NAME N", "remove": "NAME"}
-    return f"workflows {verb} {needs[verb]}"
+    needs = {"diff": "NAME A B", "rollback": "NAME N"}
+    return f"workflows {verb} {needs.get(verb, 'NAME')}"
 
 
 def _versions(command: Command, name: str, rows: list[WorkflowVersion]) -> Receipt:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -32,6 +33,11 @@ class InputsRefused(Refused):
     def __init__(self, lines: tuple[str, ...]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The inputs that are wrong, as they were given."""
+        return frozenset(re.split(r"[:.\[ ]", line, maxsplit=1)[0] for line in self.lines)
 
 
 class _Schema(NamedTuple):
@@ -80,20 +86,38 @@ def from_words(workflow: Workflow, words: Mapping[str, str]) -> Json:
     return found
 
 
-def example(workflow: Workflow) -> str:
-    """How to start the workflow in chat: `run deployment environment=staging version=1.2 …`."""
+def example(workflow: Workflow, *, wrong: Collection[str] | None = None) -> str:
+    """How to start the workflow in chat: `run deployment environment=staging version=1.2 …`.
+
+    Args:
+        workflow: which.
+        wrong: what was given wrongly or is missing (`InputsRefused.names`): of the inputs that may be left
+            out only these are shown. None: nothing was given yet; where no input has to be given, the
+            first two are shown.
+    """
     schema = _schema(workflow)
     if takes_text_alone(workflow):
         return f"run {workflow.name} what is to be done"
     names = [name for name in schema.properties if name in schema.required and name != TEXT]
     optional = [name for name in schema.properties if name not in schema.required and name != TEXT]
-    shown = names or optional[:2]
+    if wrong is None:
+        shown = names or optional[:2]
+    else:
+        meant = {*wrong, *(near for w in wrong for near in difflib.get_close_matches(w, optional, n=1))}
+        shown = [*names, *(name for name in optional if name in meant)]
     more = ["…"] if len(shown) < len(names) + len(optional) else []
     if TEXT in schema.properties:
         more = ["what is to be done"] if TEXT in schema.required else more
     return " ".join(
         ["run", workflow.name, *(written(n, sample(n, schema.properties[n])) for n in shown), *more]
     )
+
+
+def example_pairs(workflow: Workflow) -> tuple[str, ...]:
+    """The inputs that have to be given, each as `name=value` unquoted, with a value that fits."""
+    schema = _schema(workflow)
+    names = [name for name in schema.properties if name in schema.required and name != TEXT]
+    return tuple(f"{name}={said(sample(name, schema.properties[name]))}" for name in names)
 
 
 def takes_text_alone(workflow: Workflow) -> bool:

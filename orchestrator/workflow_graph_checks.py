@@ -23,6 +23,7 @@ def graph_problems(workflow: Workflow) -> Iterator[Flaw]:
     yield from _edge_problems(workflow, links)
     yield from _fork_problems(workflow, links)
     yield from _join_problems(workflow, links)
+    yield from _timeout_problems(workflow)
     yield from _compensation_problems(workflow, links)
     if not lost:
         yield from _reach_problems(workflow)
@@ -156,12 +157,31 @@ def _join_problems(workflow: Workflow, links: list[Placed]) -> Iterator[Flaw]:
     arriving: dict[str, set[str]] = {name: set() for name in workflow.nodes}
     for edge, _ in links:
         arriving.get(edge.target, set()).add(edge.source)
+    early = any(node.join != "all" for node in workflow.nodes.values())
+    round_again = {name for loop in graph.loops(ways_of(workflow)) for name in loop} if early else set[str]()
     for name, node in workflow.nodes.items():
         count = len(arriving[name])
-        if isinstance(node.join, int) and node.join > count:
+        if node.join != "all" and name in round_again:
+            # Of which round a late branch is, nothing could tell.
+            yield Flaw(
+                ("nodes", name, "join"),
+                f"`join: {node.join}` of {name!r}, which is part of a loop, cannot tell its rounds apart; "
+                "put the parallel part into a workflow of its own, or remove `join`",
+            )
+        elif isinstance(node.join, int) and node.join > count:
             ways = "nothing leads" if not count else f"only {count} node{'s lead' if count > 1 else ' leads'}"
             remedy = f"write a number up to {count}" if count else "remove `join`, or add edges to it"
             yield Flaw(("nodes", name, "join"), f"{name!r} waits for {node.join}, and {ways} to it; {remedy}")
+
+
+def _timeout_problems(workflow: Workflow) -> Iterator[Flaw]:
+    for name, node in workflow.nodes.items():
+        if node.timeout is not None and getattr(node, "workflow", None) is not None:
+            yield Flaw(
+                ("nodes", name, "timeout"),
+                f"{name!r} runs another workflow, which has no limit as a whole; "
+                "set `timeout` on the nodes inside",
+            )
 
 
 # ── undoing ──────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from orchestrator import expressions, graph, input_schema, templates
+from orchestrator import expressions, graph, input_schema, inputs, templates
 from orchestrator.flaws import Flaw, Path, listed, one_part
 from orchestrator.workflow import (
     VARIABLES,
@@ -39,6 +39,7 @@ class _Text(NamedTuple):
     in_map: bool = False
     is_edge: bool = False  # read when the node has ended
     after_error: bool = False
+    inputs_alone: bool = False  # may read nothing else
 
 
 def text_problems(workflow: Workflow) -> Iterator[Flaw]:
@@ -69,7 +70,7 @@ def _texts(workflow: Workflow) -> Iterator[_Text]:
         if isinstance(node, ApprovalNode):
             yield _Text((*path, "body"), node.body, name, is_template=True)
             if node.approvers_from is not None:
-                yield _Text((*path, "approvers_from"), node.approvers_from, name)
+                yield _Text((*path, "approvers_from"), node.approvers_from, name, inputs_alone=True)
         if isinstance(node, InputNode):
             yield _Text((*path, "question"), node.question, name, is_template=True)
 
@@ -98,7 +99,13 @@ class _Reader:
         self._outside = frozenset(name for name in workflow.nodes if name in undoing)
         self._after_error = graph.distances(ways, failing).keys() | self._outside
         schemas = input_schema.properties(workflow.inputs)
-        self._inputs = list(schemas)
+        self._inputs = [*schemas, *(() if inputs.TEXT in schemas else (inputs.TEXT,))]
+        # Whatever else a run is given is refused when it begins, unless the schema takes more than it names.
+        # A schema with a flaw names nothing for sure; the flaw itself is told.
+        self._are_all = (
+            workflow.inputs.get("additionalProperties", False) is False
+            and next(input_schema.schema_flaws(workflow.inputs), None) is None
+        )
         self._choices = {name: _choices(schema) for name, schema in schemas.items()}
 
     def problems(self, text: _Text) -> Iterator[Flaw]:
@@ -120,6 +127,14 @@ class _Reader:
                 rest = "write for example inputs.version, or review.score >= 7"
             yield f"{wrong}; {rest}"
         nodes = self._workflow.nodes
+        if text.inputs_alone and any(name != "inputs" for name, _ in reads):
+            # What an agent wrote must not choose who approves it.
+            others = ", ".join(sorted({name for name, _ in reads if name != "inputs"}))
+            yield (
+                f"{_short(expression)} lets {one_part(others)} choose who approves; "
+                "read inputs alone, for example inputs.approvers"
+            )
+            return
         guarded = {key for name, key in reads if name == "visits"}
         for name, key in sorted(reads):
             said = f"{_short(expression)} uses"
@@ -168,9 +183,13 @@ class _Reader:
             yield f"{said} visits of the unknown node {key!r}; nodes are {nodes}"
         elif name == "policies" and key not in Policies.model_fields:
             yield f"{said} the unknown policy {key!r}; policies are {listed(Policies.model_fields)}"
-        # The run's context can be read as inputs too; so only what is nearly right is wrong.
-        elif name == "inputs" and key not in (*self._inputs, "text") and _near(key, self._inputs):
-            yield f"{said} the unknown input {key!r}; inputs are {listed(self._inputs, near=key)}"
+        # Tone, length and the like of the turn can be read where they are declared: another turn has none.
+        elif name == "inputs" and key not in self._inputs:
+            near = difflib.get_close_matches(key, self._inputs, n=1, cutoff=0.6 if self._are_all else 0.75)
+            if not near and not self._are_all:
+                return
+            meant = f"did you mean {near[0]!r}? " if near else "declare it below `inputs: properties:`, "
+            yield f"{said} the unknown input {key!r}; {meant}inputs are {listed(self._inputs, near=key)}"
 
 
 def _choices(schema: Mapping[str, Any]) -> list[str]:
@@ -178,10 +197,6 @@ def _choices(schema: Mapping[str, Any]) -> list[str]:
     choices = schema.get("enum")
     found = cast("list[Any]", choices) if isinstance(choices, list) else []
     return found if all(isinstance(choice, str) for choice in found) else []
-
-
-def _near(name: str, names: Sequence[str]) -> bool:
-    return bool(difflib.get_close_matches(name, names, n=1, cutoff=0.75))
 
 
 def _short(expression: str) -> str:

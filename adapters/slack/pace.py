@@ -229,7 +229,8 @@ class Gate:
             ready = [
                 line[0]
                 for channel, line in self._waiting.items()
-                if all(bucket.ready_at(now) <= now for bucket in self._buckets(channel, now)[1:])
+                if not self._is_held(channel)
+                and all(bucket.ready_at(now) <= now for bucket in self._buckets(channel, now)[1:])
             ]
             if not ready:
                 return
@@ -253,13 +254,19 @@ class Gate:
             bucket.answered(now)
 
     def next_at(self, now: float) -> float | None:
-        """When `serve` should be called again; None: nobody waits."""
-        if not self._count:
-            return None
-        soonest = min(
-            max(bucket.ready_at(now) for bucket in self._buckets(channel, now)) for channel in self._waiting
-        )
-        return max(soonest, now)
+        """When `serve` should be called again; None: nobody waits, or only for answers."""
+        times = [
+            max(bucket.ready_at(now) for bucket in self._buckets(channel, now))
+            for channel in self._waiting
+            if not self._is_held(channel)
+        ]
+        return max(min(times), now) if times else None
+
+    def _is_held(self, channel: str) -> bool:
+        """Whether a message to this channel is on its way; its answer lets the next one go."""
+        # That would come over another connection, and could arrive before it.
+        bucket = self._channels.get(channel)
+        return bucket is not None and bucket.away > 0
 
     def progress(self, channel: str, now: float) -> float:
         """Let one progress call go out, if there is room that nobody more urgent wants.

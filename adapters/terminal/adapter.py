@@ -34,7 +34,7 @@ from adapters.contract import (
 from adapters.errors import AttachmentRefused, ConversationGone, MessageGone, PlatformDown
 from adapters.terminal import inbound as words
 from adapters.terminal import outbound
-from adapters.terminal.asking import Asker
+from adapters.terminal.asking import Always, Asker
 from adapters.terminal.clean import clean
 from adapters.terminal.screen import Screen
 
@@ -163,6 +163,7 @@ class TerminalAdapter:
             raise ConversationGone(f"this terminal shows {self.conversation.key} only")
         if nonce in self._nonces:
             return self._nonces[nonce]
+        card = words.at_prompt(card, is_asked=not isinstance(self._asker, Always))
         message = MessageRef(conversation=conversation, message_id=_new_key())
         self._nonces[nonce] = message  # before the first await: the same nonce may come twice at once
         self._shown[message.message_id] = card
@@ -179,6 +180,7 @@ class TerminalAdapter:
         old = self._shown.get(message.message_id)
         if old is None:
             raise MessageGone("the terminal that showed this is closed")
+        card = words.at_prompt(card, is_asked=not isinstance(self._asker, Always))
         self._shown[message.message_id] = card
         if card.kind == "status" and self._screen.repaints and not self._frozen:
             await self._repaint()

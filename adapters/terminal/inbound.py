@@ -15,6 +15,8 @@ import yaml
 from adapters.contract import (
     Attachment,
     Button,
+    Card,
+    CardPart,
     Click,
     Command,
     ConversationRef,
@@ -27,6 +29,7 @@ from adapters.contract import (
 
 LETTERS = {"approve": "a", "answer": "a", "edit": "e", "changes": "c", "reject": "r"}
 """The actions that a prompt offers, and the letter for each; approve and answer never stand together."""
+HOW_TO_ANSWER = "How to answer"  # the title of the remark that tells of buttons and replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,25 @@ def parse_command(
     """Words after `/quartet`; the prefix may be there or not."""
     text = words.strip().removeprefix("/quartet").strip()
     return Command(key=key, conversation=conversation, person=person, text=text, at=at)
+
+
+def at_prompt(card: Card, *, is_asked: bool) -> Card:
+    """The card of a question as a terminal can take its answer: nothing is there to press or to reply to.
+
+    Args:
+        card: any; others than of questions stay as they are.
+        is_asked: somebody sits at a prompt. False: a policy decides, so the card tells no way to answer.
+    """
+    if not any(button.action == "answer" for button in card.buttons):
+        return card
+    note = f"Type {LETTERS['answer']} at the prompt, Enter, and then the answer."
+    parts: list[CardPart] = []
+    for part in card.parts:
+        if part.kind != "notes" or part.title != HOW_TO_ANSWER:
+            parts.append(part)
+        elif is_asked:
+            parts.append(part.model_copy(update={"notes": (note,)}))
+    return card.model_copy(update={"parts": tuple(parts)})
 
 
 def parse_choice(line: str, buttons: Sequence[Button]) -> str | None:

@@ -5,6 +5,7 @@ Untrusted text is cleaned here, once, before it meets rich; rich's own markup is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -34,6 +35,12 @@ _MARKS: dict[RowState, tuple[str, str]] = {
 # Raw HTML, images and link definitions would vanish from the screen: they stay as they were written.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _PARSER.disable(["image", "reference"])
+# A backslash before punctuation; in code it is one of the characters that somebody wrote.
+_ESCAPED = re.compile(
+    r"(?ms)^ {0,3}(?P<fence>~~~+|```+)[^\n]*\n.*?(?:^ {0,3}(?P=fence)|\Z)"
+    r"|(?<!`)(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`)"
+    r"|\\(?P<meant>[!-/:-@\[-`{-~])"
+)
 
 
 # ── plain lines ──────────────────────────────────────────────────────────────────────────────
@@ -50,7 +57,9 @@ def heading(card: Card) -> str:
 
 
 def part_text(part: CardPart) -> str:
-    """One part as plain text."""
+    """One part as plain text; what Markdown writes with a backslash stands there as it is meant."""
+    if part.kind == "markdown":
+        return clean(_ESCAPED.sub(lambda found: found["meant"] or found[0], part.text))
     return clean(card_text(Card.model_construct(title="", status="", label="", parts=(part,), buttons=())))
 
 
@@ -240,7 +249,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _show_block(dumper: yaml.SafeDumper, text: _Block) -> yaml.ScalarNode:
     return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
-        "tag:yaml.org,2002:str", str(text), style="|" if "\n" in text else None
+        "tag:yaml.org,2002:str", str(text), style="|" if "\n" in text.strip("\n") else None
     )
 
 
@@ -261,7 +270,9 @@ def form_file(form: Form, errors: Mapping[str, str]) -> str:
             found.append(_comment(clean(f"One of: {', '.join(value for value, _ in field.choices)}")))
         if field.name in errors:
             found.append(_comment(f"ERROR: {clean(errors[field.name])}"))
-        value = {field.name: _Block(field.value)}
+        # What ends with line breaks stands in quotes: in a block the next blank line would be part of it.
+        given = field.value if field.value.endswith("\n") else _Block(field.value)
+        value = {field.name: given}
         found.append(yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=10_000).rstrip("\n"))
     return "\n".join(found) + "\n"
 

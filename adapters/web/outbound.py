@@ -33,6 +33,9 @@ _TONES: tuple[tuple[str, Tone], ...] = (
     (r"work|run|start|resum|research|plann|build|review|revis|stopping", "busy"),
 )
 
+# What was taken as it was meant: nothing is left to do about it, so the page shows it for a moment only.
+_TAKEN = re.compile(r"(Taken as|Handed to|Thank you|Nothing was changed)[^\n.;]{0,60}\.")
+
 
 def tone_of(word: str) -> Tone:
     """The shape and colour that go with a word of state. The word itself is always shown too."""
@@ -92,7 +95,8 @@ def form_html(
 
 def notice_html(notice: Notice, slug: str) -> Markup:
     """Something told to one person alone."""
-    return _draw(_NOTICE, notice=notice, path=f"/c/{quote(slug, safe='')}")
+    passing = _TAKEN.fullmatch(notice.text.strip()) is not None
+    return _draw(_NOTICE, notice=notice, passing=passing, path=f"/c/{quote(slug, safe='')}")
 
 
 def listing_html(listed: Sequence[Listed], current: str = "") -> Markup:

@@ -1,7 +1,8 @@
 """Findings in code by patterns, for the reviewers by rules. Pure; nothing is run.
 
 Reads what came with the run as code: attached files, inputs, fenced blocks and diffs in the request, files
-that other agents made. Of a diff only the added lines count. A line that may hold a secret is never quoted.
+that other agents made; where there is none of these, lines of the request that look like code. Of a diff
+only the added lines count. A line that may hold a secret is never quoted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,23 @@ MOST_LINES = 5_000  # looked at in one step
 LINE_CHARS = 400  # of a line that are looked at: patterns must not take long on hostile ones
 MOST_EACH = 8  # findings of one pattern
 LONG_LINE = 120  # characters
+
+
+# Lines that begin something, as no sentence does.
+_BEGINS = re.compile(
+    r"\s{0,80}(?:(?:async )?def \w+\(|class \w+\s?[:({]"
+    r"|(?:export |default |async |static |public |private ){0,4}(?:function|func|fn) ?\w{0,80}\("
+    r"|from [\w.]+ import \w|import [\w.]+;?$|import [\w{*].{0,200} from [\"']"
+    r"|#include [<\"]|#!/|(?:const|let|var) \w+ ?=)"
+)
+# Lines that are likely code where there are several.
+_CODE = re.compile(
+    r"\s{0,80}(?:.{0,400}[;{]$|[})\]]{1,3}[;,]?$"
+    r"|(?:if|elif|for|while|with|try|except|else)\b.{0,200}:$"
+    r"|(?:return|raise|throw|await|yield)\b .{0,200}[()\[\]\"'=.]"
+    r"|[\w.\[\]\"']{1,80} ?[-+*/|&:]?= ?\S|[\w.]{1,80}\(.{0,300}\)$)",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +235,26 @@ def code(step: StepInput) -> list[CodeLine]:
             lines.append(line)
             if len(lines) >= MOST_LINES:
                 return lines
-    return lines
+    return lines or list(_plain("request", step.turn.text))
+
+
+def _plain(name: str, text: str) -> Iterator[CodeLine]:
+    """Lines of a text without a fence that look like code, with the numbers that they have in it.
+
+    One line alone is taken where it begins something (a function, an import); of others it takes two.
+    """
+    written = [line[:LINE_CHARS].rstrip() for line in text.split("\n")[:MOST_LINES]]
+    surely = [_BEGINS.match(line) is not None for line in written]
+    likely = [sure or _CODE.match(line) is not None for sure, line in zip(surely, written, strict=True)]
+    if not any(surely) and sum(likely) < 2:
+        return
+    before = ""
+    inside = False  # what is indented below code belongs to it
+    for number, (line, is_code) in enumerate(zip(written, likely, strict=True), start=1):
+        inside = is_code or (inside and (not line or line[0] in " \t"))
+        if inside and line:
+            yield CodeLine(f"{name}:{number}", line, before)
+            before = line
 
 
 def _texts(step: StepInput) -> Iterator[tuple[str, str]]:

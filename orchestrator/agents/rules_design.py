@@ -49,6 +49,11 @@ MOST_BRANCHES: Final = 8
 MOST_APPROVALS: Final = 5  # in a row
 TEXT_CHARS: Final = 12_000
 BY_RULES: Final = "Drafted by rules from your words, without a language model: please look at it twice."
+NOTHING: Final = (
+    "**Nothing was understood:** no words said what is to be done, so this only answers a request. Reject "
+    "it, or ask for changes with the steps, for example: collect the merged changes, write release notes, "
+    "let two leads approve."
+)
 # Agents whose output is a Report: it has an outcome to decide by and items to go over.
 REPORTING: Final = ("analysis", "requirements", "summary", "documentation", "coding", "testing")
 _RESERVED: Final = VARIABLES | {"true", "false", "null", "none"}
@@ -274,6 +279,7 @@ def workflow_draft(step: StepInput, agents: Sequence[AgentInfo]) -> WorkflowDraf
     draft = _Draft(agents)
     for part in parts:
         draft.part(part)
+    understood = bool(draft.nodes)
     answer = draft.finish()
     workflow = Workflow.model_validate(
         {
@@ -286,14 +292,16 @@ def workflow_draft(step: StepInput, agents: Sequence[AgentInfo]) -> WorkflowDraf
     )
     return WorkflowDraft(
         yaml=text_of(workflow),
-        explanation="\n".join(_explained(draft)),
+        explanation="\n".join(_explained(draft, understood)),
         schedule=when.cron,
         time_zone=when.zone,
     )
 
 
-def _explained(draft: _Draft) -> Iterator[str]:
+def _explained(draft: _Draft, understood: bool) -> Iterator[str]:
     yield BY_RULES
+    if not understood:
+        yield f"\n{NOTHING}"
     yield ""
     for number, line in enumerate(draft.told, start=1):
         yield f"{number}. {line}"

@@ -72,9 +72,15 @@ def failed(problem: Json) -> str:
 
 def said(value: Any) -> str:
     """A JSON value as a person would say it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return ""
     if isinstance(value, list | tuple):
-        return ", ".join(said(part) for part in cast("Sequence[Any]", value))
+        return ", ".join(filter(None, map(said, cast("Sequence[Any]", value))))
     if isinstance(value, dict):
         one = cast("Json", value)
-        return str(one.get("title") or one.get("name") or one.get("body") or one)
+        named = str(one.get("title") or one.get("name") or one.get("body") or "")
+        rows = (f"{key.replace('_', ' ')}: {part}" for key, inner in one.items() if (part := said(inner)))
+        return named or "; ".join(rows)
     return str(value)

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from orchestrator.agents import rules_code, rules_earlier, rules_evidence
 from orchestrator.agents.rules_text import blocks, items, joined, sentences, shortened
 from orchestrator.artifacts import Issue, Report
+from orchestrator.events import Json
 from orchestrator.ports import StepInput
 
 FOOTER = (
@@ -28,7 +30,10 @@ FOOTER = (
 )
 EARLIER = "### From earlier steps"
 NOTHING_FOUND = "The patterns found nothing. That is no proof that there is nothing."
-NO_CODE = "There was no code to look at."
+NO_CODE = (
+    "There was no code to look at. Put code between two lines of ```, attach it as a file, or paste a change "
+    "as a diff."
+)
 NEUTRAL = (
     "not_run",
     "not_tried",
@@ -166,12 +171,13 @@ def _summary(step: StepInput, _: Sequence[str]) -> Made:
 def _generic(step: StepInput, _: Sequence[str]) -> Made:
     points = items(step.task)
     failed = [rules_earlier.failed(step.problem)] if step.problem is not None else []
+    earlier = _extracts(step, 300)
     return Made(
         _listed("To be done", points, "Nothing of it has been done by rules.", box=True),
         _listed("What failed", failed),
         _options(step),
-        EARLIER if step.outputs else "",
-        *_extracts(step, 300),
+        EARLIER if earlier else "",
+        *earlier,
         points=points,
     )
 
@@ -198,23 +204,42 @@ FORMS: Mapping[str, Form] = {
 def _opening(step: StepInput) -> list[str]:
     """The task, the member's part, the item; the request where nothing else says what it is about."""
     parts: list[str] = []
-    prose = " ".join(b.text for b in blocks(step.task) if b.kind == "prose")
+    prose = " ".join(" ".join(b.text for b in blocks(step.task) if b.kind == "prose").split())
     if prose:
         parts.append(f"**Task:** {shortened(sentences(prose)[0], QUOTE_CHARS)}")
     if step.member is not None:
         parts.append(f"**{step.member.get('name', '')}**, {shortened(str(step.member.get('role', '')), 200)}")
     if step.undoing:
-        parts.append(f"**To be undone:** the work of {step.undoing}.")
-    if step.item is not None:
+        parts.append(f"**To be undone:** the work of {_titled(step.undoing)}.")
+        made = _cut(_bare(rules_earlier.text_of(_made_by(step.item))), EXTRACT_CHARS)
+        parts += [f"**What it said:**\n\n{made}"] if made.strip() else []
+    elif step.item is not None:
         parts.append(f"**Item:** {shortened(rules_earlier.said(step.item), QUOTE_CHARS)}")
     return parts or [f"**Request:** {shortened(step.turn.text, QUOTE_CHARS)}"]
 
 
+def _made_by(item: object) -> Json:
+    """The output of a step that is undone."""
+    output = cast("Json", item).get("output") if isinstance(item, dict) else None
+    return cast("Json", output) if isinstance(output, dict) else {}
+
+
+def _titled(node: str) -> str:
+    return node.replace("_", " ").capitalize()
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most].rsplit(chr(10), 1)[0].rstrip()}\n\n…"
+
+
 def _options(step: StepInput) -> str:
     rows = [
-        f"{name.replace('_', ' ')}: {shortened(rules_earlier.said(value), 200)}"
+        f"{name.replace('_', ' ')}: {shortened(words, 200)}"
         for name, value in step.inputs.items()
-        if name != "text" and value not in (None, "", [], False) and "\n" not in str(value)
+        if name != "text"
+        and value is not False
+        and (words := rules_earlier.said(value))
+        and "\n" not in words
     ]
     return _listed("Options", rows)
 
@@ -241,13 +266,19 @@ def _statements(text: str) -> list[str]:
 
 
 def _extracts(step: StepInput, most: int) -> list[str]:
-    """The beginning of every earlier output, without our own remarks."""
+    """The beginning of every earlier output and of what each member said, without our own remarks."""
+    talked = [(said.member, said.output) for said in step.talk]
+    others = [
+        (node, output)
+        for node, output in step.outputs.items()
+        # A node that members share has the last one's output alone; that stands among the talk.
+        if node != rules_earlier.own(step) and all(output != spoken for _, spoken in talked)
+    ]
     parts: list[str] = []
-    for node, output in [o for o in step.outputs.items() if o[0] != rules_earlier.own(step)][-MOST_EARLIER:]:
+    for who, output in [*others, *talked][-MOST_EARLIER:]:
         kept = _bare(rules_earlier.text_of(output))
         if kept.strip():
-            cut = kept if len(kept) <= most else f"{kept[:most].rsplit(chr(10), 1)[0].rstrip()}\n\n…"
-            parts.append(f"### {node.replace('_', ' ').capitalize()}\n\n{cut}")
+            parts.append(f"### {_titled(who)}\n\n{_cut(kept, most)}")
     return parts
 
 

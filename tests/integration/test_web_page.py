@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from adapters.contract import (
     FilePart,
     Form,
     FormField,
+    ImagePart,
     MarkdownPart,
     NotesPart,
     PlanPart,
@@ -36,7 +37,12 @@ from adapters.contract import (
     TaskLine,
 )
 from adapters.web.adapter import WebAdapter
+from config.documents import read_model
+from orchestrator import pictures
+from orchestrator.pictures import Status
+from orchestrator.workflow import Workflow
 from tests.browser import needs_chromium, open_browser, serve
+from tests.builders import ROOT
 from tests.contract.adapter_harness import RecordingInbound
 from tests.contract.harness_web import OneKey
 
@@ -52,6 +58,7 @@ PLAN = PlanPart(
     ),
     risks=("The folder is a month old",),
 )
+DEPLOYMENT = read_model(ROOT / "config" / "workflows" / "deployment.yaml", Workflow)
 STOP = Button(action="stop", target="run-1", label="Stop", style="danger")
 EDIT = Form(
     id="edit:ap-1",
@@ -298,7 +305,9 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
     await expect(away).to_have_text("The server does not answer. Reconnecting…")
     await expect(away).to_be_in_viewport()
     await page.get_by_role("button", name="Stop").click()
-    await expect(page.locator("#composer-wrong")).to_contain_text("That did not arrive.")
+    await expect(page.locator("#composer-wrong")).to_have_text(
+        "That did not arrive. The server does not answer. Try again in a moment."
+    )
 
     again = WebAdapter(home / "other")
     await again.start(bot)
@@ -314,6 +323,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
         await expect(page.locator(".notice")).to_have_count(1)
         await expect(page.get_by_role("textbox")).to_have_value("half a thought")
         await expect(away).to_be_hidden()
+        await expect(page.locator("#composer-wrong")).to_be_hidden()  # the connection is back
         await page.get_by_role("button", name="Stop").click()
         await bot.until(clicks=1)
         await expect(page.locator("#composer-wrong")).to_be_hidden()
@@ -334,6 +344,108 @@ async def test_a_refusal_of_a_message_stays_and_the_next_message_takes_it_away(s
         await expect(box).to_have_value("")  # what the answer brings about is done
         await expect(page.locator(".notice")).to_have_count(1)
         await expect(page.locator(".notice")).to_contain_text(words)
+
+
+async def test_what_was_taken_is_told_for_a_moment_and_not_again(stage: Stage) -> None:
+    page = await stage.open()
+    await stage.write(page, "Write a guide")
+    await page.clock.install()
+    person = stage.bot.turns[0].person
+    await stage.adapter.note(stage.conversation, person, "There is no setting 'nonsense'.")
+    async with page.expect_response(re.compile("/dismiss$")) as dismissed:
+        await stage.adapter.note(stage.conversation, person, "Taken as the answer.")
+    assert (await dismissed.value).ok
+    await expect(page.locator(".notice")).to_have_count(2)
+    await page.clock.fast_forward(7_000)
+    await expect(page.locator(".notice", has_text="Taken")).to_have_css("opacity", "1")
+    await page.locator(".notice", has_text="Taken").get_by_role("button").focus()
+    await page.clock.run_for(4_000)
+    await expect(page.locator(".notice")).to_have_count(2)  # not taken from under somebody's fingers
+    await page.get_by_role("textbox").focus()
+    await page.clock.run_for(3_000)
+    await expect(page.locator(".notice")).to_have_count(1)
+    await expect(page.locator(".notice")).to_contain_text("There is no setting")
+    await page.reload()
+    await expect(page.locator(".notice")).to_have_count(1)
+    await expect(page.locator(".notice")).to_contain_text("There is no setting")
+
+
+async def test_a_failure_on_the_first_page_goes_when_the_server_is_back(stage: Stage) -> None:
+    page = await stage.open()
+    await page.context.set_offline(offline=True)
+    await page.get_by_role("textbox").fill("Write a guide")
+    await page.get_by_role("textbox").press("Enter")
+    wrong = page.locator("#composer-wrong")
+    await expect(wrong).to_have_text(
+        "That did not arrive. The server does not answer. Try again in a moment."
+    )
+    await page.context.set_offline(offline=False)
+    await expect(wrong).to_be_hidden(timeout=20_000)
+    await expect(page.get_by_role("textbox")).to_have_value("Write a guide")
+
+
+def picture_card(statuses: Mapping[str, Status] | None = None) -> Card:
+    """A large workflow, most of which is waiting."""
+    workflow = DEPLOYMENT
+    known: dict[str, Status] = dict.fromkeys(workflow.nodes, "waiting")
+    graph = pictures.graph_of(workflow, {**known, **(statuses or {})})
+    part = ImagePart(name=workflow.name, alt=pictures.describe(graph), svg=pictures.svg(graph))
+    return Card(id=CardId("run-1:picture"), kind="picture", title="The workflow", parts=(part,))
+
+
+async def _step_in_sight(page: Page, kind: str) -> None:
+    """The middle of a step of that kind is inside the picture's box."""
+    await expect(page.locator(f".drawing {kind}").first).to_be_attached()
+    await page.wait_for_function(
+        """kind => {
+            const box = document.querySelector(".drawing").getBoundingClientRect();
+            return [...document.querySelectorAll(`.drawing ${kind}`)].some(one => {
+                const at = one.getBoundingClientRect();
+                const x = (at.left + at.right) / 2, y = (at.top + at.bottom) / 2;
+                return x > box.left && x < box.right && y > box.top && y < box.bottom;
+            });
+        }""",
+        arg=kind,
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(1300, 1100), (650, 550), (320, 640)])
+async def test_a_large_picture_shows_the_step_at_work(stage: Stage, width: int, height: int) -> None:
+    page = await stage.open(viewport={"width": width, "height": height})
+    await stage.write(page, "run deployment")
+    steps = list(DEPLOYMENT.nodes)
+    ref = await stage.adapter.post(stage.conversation, picture_card(), nonce="p")
+    await _step_in_sight(page, ".node")
+    await stage.adapter.edit(ref, picture_card({steps[0]: "done", steps[-1]: "working"}))
+    await _step_in_sight(page, ".node.working")
+    await page.reload()
+    await _step_in_sight(page, ".node.working")
+    box = page.get_by_role("region", name="Picture of deployment, scrolls")
+    await box.focus()
+    before = await box.evaluate("one => one.scrollTop")
+    await page.keyboard.press("Home")
+    await page.wait_for_function(
+        "before => document.querySelector('.drawing').scrollTop < before", arg=before
+    )
+    await stage.adapter.edit(ref, picture_card({steps[0]: "working"}))
+    await expect(page.locator(".node.working")).to_have_count(1)
+    await expect(box).to_be_focused()
+    for place in ("document.documentElement", "document.querySelector('main')"):
+        assert await page.evaluate(f"{place}.scrollWidth - {place}.clientWidth") <= 0
+
+
+async def test_labels_of_facts_stay_in_one_piece(stage: Stage) -> None:
+    page = await stage.open()
+    await stage.write(page, "schedules")
+    value = "environment staging, version 1.2, " * 12
+    card = ANSWER.model_copy(update={"parts": (FactsPart(facts=(("Inputs", value), ("s821b80cde", value))),)})
+    await stage.adapter.post(stage.conversation, card, nonce="x")
+    await expect(page.locator(".facts dt")).to_have_count(2)
+    heights = await page.locator(".facts dt").evaluate_all(
+        "all => all.map(one => { const r = document.createRange(); r.selectNodeContents(one);"
+        " return r.getClientRects().length; })"
+    )
+    assert heights == [1, 1]
 
 
 async def test_a_long_answer_is_shown_from_its_beginning_and_stays_there(stage: Stage) -> None:

@@ -23,16 +23,25 @@ function place(html) {
     }
     if (fresh.dataset.says && fresh.dataset.says !== old.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
     fresh.classList.add("seen");
-    const looked = [...old.querySelectorAll(".drawing")].map((one) => [one.scrollLeft, one.scrollTop]);
+    const looked = [...old.querySelectorAll(".drawing")].map((one) => ({
+      at: [one.scrollLeft, one.scrollTop], step: stepOf(one)?.textContent, read: one === focused,
+    }));
     old.replaceWith(fresh);
-    [...fresh.querySelectorAll(".drawing")].forEach((one, n) => looked[n] && one.scrollTo(...looked[n]));
-    if (focused) {
+    [...fresh.querySelectorAll(".drawing")].forEach((one, n) => {
+      const before = looked[n];
+      // Whoever looks around in it is left where they are until the work moves on.
+      if (before && (before.read || before.step === stepOf(one)?.textContent)) one.scrollTo(...before.at);
+      else toStep(one);
+      if (before?.read) one.focus({ preventScroll: true });
+    });
+    if (focused && !focused.matches(".drawing")) {
       const same = focused.value && [...fresh.querySelectorAll("button")].find((b) => b.value === focused.value);
       (same || fresh.querySelector("h2"))?.focus({ preventScroll: true });
     }
   } else {
     const later = [...thread.children].find((one) => +one.dataset.position > +fresh.dataset.position);
     thread.insertBefore(fresh, later || null);
+    for (const one of fresh.querySelectorAll(".drawing")) toStep(one);
     if (fresh.dataset.says) announce(`Quartet: ${fresh.dataset.says}`);
   }
   count();
@@ -46,6 +55,36 @@ function notice(html) {
   const fresh = element(html), old = $(fresh.id), follow = atEnd() && !atRest();
   if (old) old.replaceWith(fresh); else $("notices").append(fresh);
   if (follow) toEnd();
+  pass(fresh);
+}
+
+// That something was taken is told once, for a moment; the server forgets it as soon as it is on the screen.
+function pass(shown) {
+  if (!("passing" in shown.dataset)) return;
+  send(shown, shown.querySelector("button")).catch(() => {}); // the next page shows it once more
+  const leave = () => {
+    if (shown.matches(":hover, :focus-within")) return setTimeout(leave, 2000);
+    shown.classList.add("leaving");
+    setTimeout(() => shown.remove(), 500);
+  };
+  setTimeout(leave, 8000);
+}
+
+// A large picture is scrolled to the step at work; to its first one where none is.
+const AT_WORK = ["asking", "working", "retrying", "failed"].map((state) => `.node.${state}`);
+function stepOf(drawing) {
+  for (const kind of [...AT_WORK, ".node"]) {
+    const node = drawing.querySelector(kind);
+    if (node) return node.querySelector("title") || node;
+  }
+  return null;
+}
+function toStep(drawing) {
+  const node = stepOf(drawing)?.closest(".node");
+  if (!node) return;
+  const box = drawing.getBoundingClientRect(), place = node.getBoundingClientRect();
+  drawing.scrollLeft += place.left + place.width / 2 - box.left - box.width / 2;
+  drawing.scrollTop += place.top + place.height / 2 - box.top - box.height / 2;
 }
 
 // On a wide screen the conversation scrolls, on a phone the whole page does.
@@ -92,6 +131,7 @@ function listen() {
 function away(is) {
   $("away").hidden = !is;
   $("away").textContent = is ? "The server does not answer. Reconnecting…" : "";
+  if (!is && lost) complain("");
 }
 
 function list(html) {
@@ -119,17 +159,19 @@ function count() {
 
 // ── what is sent ────────────────────────────────────────────────────────────────────────────
 
+class Lost extends Error {} // what was sent did not arrive; in our words, browsers have their own
+
 async function send(form, button) {
   const body = new FormData(form, button);
   const response = await fetch(form.action, {
     method: "POST",
     headers: { accept: "application/json" },
     body: form.enctype === "multipart/form-data" ? body : new URLSearchParams(body),
-  });
+  }).catch(() => { throw new Lost("The server does not answer."); });
   if (response.status === 401) location.reload(); // sign in again
   if (!response.headers.get("content-type")?.startsWith("application/json"))
-    throw new Error(`The server answered ${response.status}.`);
-  return response.json();
+    throw new Lost(`The server answered ${response.status}.`);
+  return response.json().catch(() => { throw new Lost("The server's answer broke off."); });
 }
 
 function wrongWith(form) {
@@ -151,6 +193,16 @@ function complain(text) {
   lost = false;
   place.textContent = text;
   place.hidden = !text;
+}
+
+// A page without a conversation hears nothing from the server by itself: it asks.
+function whenBack() {
+  setTimeout(async () => {
+    if (!lost) return;
+    const back = await fetch(document.querySelector("link[rel=icon]").href, { cache: "no-store" }).catch(() => null);
+    if (!lost) return;
+    if (back?.ok) complain(""); else whenBack();
+  }, 3000);
 }
 
 async function sendMessage(form) {
@@ -194,8 +246,10 @@ document.addEventListener("submit", async (event) => {
       if ("dismiss" in form.dataset) { form.remove(); composer.elements.text.focus(); }
     }
   } catch (error) {
+    if (!(error instanceof Lost)) throw error;
     complain(`That did not arrive. ${error.message} Try again in a moment.`);
     lost = true;
+    if (!thread) whenBack();
   } finally {
     delete form.dataset.sending;
   }
@@ -219,6 +273,8 @@ if (composer) {
   if (thread) {
     setInterval(count, 1000);
     count();
+    for (const one of document.querySelectorAll(".drawing")) toStep(one);
+    for (const one of $("notices").children) pass(one);
     if (!location.hash && thread.lastElementChild) show(thread.lastElementChild);
     listen();
   }

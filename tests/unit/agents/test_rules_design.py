@@ -167,6 +167,12 @@ def test_times_in_words(words: str, cron: str, zone: str) -> None:
     assert (found.cron, found.zone) == (cron, zone)
 
 
+@pytest.mark.parametrize("words", ["", "!!! ?", "\n\n...", "🙂"])
+def test_where_nothing_is_understood_it_says_so(words: str) -> None:
+    assert "Nothing was understood" in drafted(words).explanation
+    assert "Nothing was understood" not in drafted("write release notes").explanation
+
+
 _WORDS = """
 if else otherwise then and , . ; : for each every all in parallel at the same time let two three leads
 approve ask Ada to approval by slack:U1 when case

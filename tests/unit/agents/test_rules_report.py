@@ -12,7 +12,7 @@ from orchestrator.agents import rules_code, rules_report
 from orchestrator.agents.flaws import flaw
 from orchestrator.artifacts import Report
 from orchestrator.events import Json, StoredFile
-from orchestrator.ports import StepInput
+from orchestrator.ports import Said, StepInput
 from tests.unit.agents.steps import step
 
 KINDS = (*rules_report.FORMS, "deployment", "")
@@ -114,6 +114,49 @@ def test_a_summary_shows_what_others_made_and_keeps_what_is_open() -> None:
     assert body.count(rules_report.FOOTER) == 1
 
 
+def test_what_is_undone_is_told_in_words() -> None:
+    item = {"node": "begin_it", "output": earlier("It was begun.", outcome="deployed", files=[])}
+    undone = step("x", "t", item=item, undoing="begin_it", task="Take it back.")
+    body = rules_report.report(undone, ("rollback",)).body
+    assert "the work of Begin it" in body
+    assert "It was begun." in body
+    assert "{'" not in body
+    long = rules_report.report(
+        undone._replace(item={"node": "b", "output": earlier("long\n" * 9_000)}), ("rollback",)
+    )
+    assert len(long.body) < 2_500
+
+
+def test_inputs_are_said_as_people_say_them() -> None:
+    given = {
+        "auto_rollback": True,
+        "dry": False,
+        "notify": [],
+        "who": [""],
+        "steps": [1, 2],
+        "by": {"a_b": True},
+    }
+    body = made("deployment", inputs=given).body
+    for words in ("- auto rollback: yes", "- steps: 1, 2", "- by: a b: yes"):
+        assert words in body
+    for words in ("True", "[]", "dry", "notify", "who"):
+        assert words not in body
+
+
+def test_no_heading_stands_over_nothing() -> None:
+    empty = made("deployment", outputs={"gate": {"done": True}}).body
+    assert rules_report.EARLIER not in empty
+    assert rules_report.EARLIER in made("deployment", outputs={"look": earlier("SEEN")}).body
+
+
+def test_a_summary_has_what_every_member_of_a_team_said() -> None:
+    talk = (Said("Researcher", earlier("FOUND")), Said("Builder", earlier("MADE")))
+    body = made("summary", outputs={"member": earlier("MADE"), "plan": earlier("PLANNED")}, talk=talk).body
+    assert body.index("PLANNED") < body.index("FOUND") < body.index("MADE")
+    assert body.count("MADE") == 1
+    assert "### Researcher" in body
+
+
 # ── code ─────────────────────────────────────────────────────────────────────────────────────
 
 DIFF = """--- a/app.py
@@ -182,6 +225,31 @@ def test_no_code_is_said_openly_and_a_clean_one_is_no_proof() -> None:
     assert "no proof" in clean.body
     assert clean.outcome == "clean"
     assert made("security", DIFF, outcomes=("clean", "findings")).outcome == "findings"
+
+
+PLAIN = "Please look at this\n\ndef run(x):\n    total = 1\n    return eval(x)\n\nIt is slow."
+
+
+def test_code_without_a_fence_is_looked_at_and_prose_is_not() -> None:
+    assert [where for where, _ in found(PLAIN, "security")] == ["request:5"]
+    assert [line.text for line in rules_code.code(step("x", PLAIN))] == PLAIN.split("\n")[2:5]
+    assert "3 lines of code" in made("security", PLAIN).body
+    javascript = "el.innerHTML = text;\nif (x) {\n  go(x);\n}"
+    assert len(found(javascript, "security")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is it safe?",
+        "The class of errors that we import from others: please list them.\nFor each of them, a reason.",
+        "from time to time it fails\nimport is slow\nclass action",
+        "See the function (the old one).\n\n- one\n- two",
+    ],
+)
+def test_prose_is_no_code_and_it_is_said_how_to_give_some(text: str) -> None:
+    assert rules_code.code(step("x", text)) == []
+    assert "between two lines of ```" in made("security", text).body
 
 
 def test_a_merging_review_keeps_all_findings_the_worst_first() -> None:

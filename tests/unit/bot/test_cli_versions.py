@@ -111,3 +111,78 @@ def test_a_run_with_inputs_is_forked_with_others(folder: Path) -> None:
         code, said = run("runs", "fork", row["id"], "--from", step)
         assert code == 1
         assert hint in said
+
+
+SHOWN = """name: shown
+inputs:
+  type: object
+  properties:
+    environment: {enum: [staging, production], description: Where to}
+    tags: {type: array, default: [a b]}
+  required: [environment]
+nodes:
+  plan: {kind: agent, agent: researcher}
+  do: {kind: agent, requires: [health_check], prefers: [deployment], depends_on: [plan]}
+  each: {kind: map, over: plan.gaps, workflow: mine, inputs: {environment: staging}, depends_on: [do]}
+  inner: {kind: workflow, workflow: mine, inputs: {environment: staging}, depends_on: [each]}
+  ask: {kind: input, question: "Which version?", depends_on: [inner]}
+"""
+
+
+def test_show_says_who_works_what_is_taken_and_how_to_start(folder: Path) -> None:
+    (folder / "flows/shown.yaml").write_text(SHOWN)
+    code, said = run("workflows", "show", "shown")
+    assert code == 0, said
+    for line in (
+        "  plan: agent (researcher)",
+        "  do: agent (whoever has health_check; preferably with deployment)",
+        "  each: map (each of plan.gaps; workflow mine)",
+        "  inner: workflow (workflow mine)",
+        "  ask: input (Which version?)",
+        "  environment: one of staging, production, required: Where to",
+        "For example, in chat: run shown environment=staging …",
+        'In the terminal: quartet ask --workflow shown --input environment=staging "what is to be done"',
+    ):
+        assert line in said.splitlines(), (line, said)
+
+
+def test_check_counts_one_node_as_one(folder: Path) -> None:
+    assert run("workflows", "check", "flows/mine.yaml")[1].endswith("is well formed (1 node).\n")
+
+
+def test_of_the_inputs_only_those_that_matter_are_explained(folder: Path) -> None:
+    (folder / "flows/shown.yaml").write_text(SHOWN)
+    said = run("ask", "--yes", "--workflow", "shown", "--input", "environment=moon", "Ship it")[1]
+    assert "--input environment=…  one of staging, production" in said
+    assert "--input tags" not in said
+    assert "`quartet workflows show shown` lists all inputs" in said
+
+
+ASKS = """name: asks
+nodes:
+  ask: {kind: input, question: "Which version?", title: Ask}
+"""
+
+
+def test_without_a_terminal_that_is_said_only_where_something_is_asked(folder: Path) -> None:
+    (folder / "flows/asks.yaml").write_text(ASKS)
+    code, said = run("ask", "--workflow", "asks", "Ship it")
+    assert code == 3
+    assert said.count("There is no terminal to ask at") == 1
+    assert "Ask: skipped, rejected" in said
+    assert "How to answer" not in said
+    assert "Press" not in said
+    code, said = run("ask", "--workflow", "mine", "--input", "environment=staging", "Ship it")
+    assert code == 0, said
+    assert "no terminal" not in said
+
+
+def test_a_slip_after_ask_starts_nothing(folder: Path) -> None:
+    for text, hint in (
+        ("run deploymnt x", "did you mean 'deployment'?"),
+        ("schedules remove zzz", "schedules remove ID"),
+        ("fork zzz a", "is not the id of a run"),
+    ):
+        code, said = run("ask", "--yes", text)
+        assert (code, hint in said) == (2, True), said
+    assert json.loads(run("runs", "list", "--json")[1]) == []

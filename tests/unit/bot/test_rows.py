@@ -9,7 +9,7 @@ import pytest
 from adapters.contract import AgentRow, Card, FactsPart, RowsPart
 from bot.presenter import present
 from bot.rows import MOST_BUSY, MOST_ROWS, doing_line, rows
-from orchestrator.events import AgentAssigned, Forked, RunId
+from orchestrator.events import AgentAssigned, ApprovalResolved, Forked, RunId
 from orchestrator.workflow import Workflow
 from tests.builders import NOW, Play, created, flow
 from tests.unit.bot.test_presenter import HOSTILE
@@ -45,6 +45,22 @@ def test_decisions_have_no_line_and_questions_do() -> None:
     ask = {"kind": "input", "question": "Which?", "title": "Version"}
     workflow = flow({"ask": ask, "way": "decision", "builder": "agent"}, "ask > way", "way > builder")
     assert states(Play(workflow)) == {"Version": "asking", "Builder": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"), [("reject", "rejected"), ("expired", "not answered in time"), ("edit", "")]
+)
+def test_a_question_without_an_answer_is_not_done(outcome: Any, told: str) -> None:
+    ask = {"kind": "input", "question": "Which?", "title": "Version"}
+    play = Play(flow({"ask": ask, "builder": "agent"}, "ask > builder"))
+    [approval] = play.state.approvals.values()
+    play.add(
+        ApprovalResolved(
+            node="ask", visit=1, approval_id=approval.asked.approval_id, outcome=outcome, output={"text": "1"}
+        )
+    )
+    row = lines(play)["Version"]
+    assert (row.state, row.doing) == ("skipped" if told else "done", told)
 
 
 def test_whoever_was_assigned_is_named() -> None:

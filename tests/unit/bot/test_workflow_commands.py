@@ -20,6 +20,7 @@ from bot.commands import Commands, MoreWord
 from bot.file_text import file_text
 from bot.intake import Intake
 from bot.permissions import Permissions
+from bot.schedules_words import ScheduleWords
 from orchestrator.events import RunId, Who
 from orchestrator.library import SHIPPED, FromFile, Library
 from orchestrator.workflow import Workflow
@@ -239,17 +240,99 @@ def test_words_of_this_form_are_commands(text: str) -> None:
         "team up with sales",
         "schedules: every Friday",
         "workflows in hospitals",
-        "workflows versions compared",
-        "workflows remove doubt",
+        "workflows versions compared with each other",
+        "workflows remove doubt and haste",
+        "workflows are great, explain them",
+        "workflows show promise in hospitals",
+        "run the tests for me",
+        "run the deployment by me again",
+        "run deploymnt-tests of the page",
         "workflows diff a b c",
-        "fork the repository",
-        "fork rabcdefghj234",
+        "fork in the road",
+        "fork the repository for me",
         "fork rabcdefghj234 Build it anew",
         "teams: what are they?",
     ],
 )
 def test_sentences_that_begin_alike_are_turns(text: str) -> None:
     assert not is_command(text, ["quartet", "deployment"], more=["design"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run deploymnt x",
+        "run Deployments\nShip it",
+        "workflows deploymnt",
+        "workflows versions nope",
+        "workflows show deploymnt",
+        "workflows remove",
+        "workflows diff deployment 1",
+        "workflows rollback deploymnt last",
+        "fork zzz",
+        "fork zzz a",
+        "fork zzz a environment=staging count=3",
+        "fork rabcdefghj234",
+    ],
+)
+def test_what_is_nearly_a_command_is_none_that_costs_money(text: str) -> None:
+    assert is_command(text, ["quartet", "deployment"], more=["design"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "remove zzz",
+        "list",
+        "add",
+        "run s1",
+        'add "0 16 * *" Europe/Berlin quartet Write',
+        "add 0 16 * * quartet Write it up",
+        'add "0 16 * * 5" Europe/Berlin quartet Write',
+    ],
+)
+def test_what_is_nearly_a_word_about_schedules_is_one(text: str) -> None:
+    assert ScheduleWords.takes(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "are great",
+        "add stress to my life",
+        "add 3 people to the team",
+        "run my whole life",
+        "remove freedom, do they not",
+    ],
+)
+def test_sentences_about_schedules_are_turns(text: str) -> None:
+    assert not ScheduleWords.takes(text)
+
+
+async def test_a_slip_in_a_workflows_name_is_told_and_starts_nothing(desk: Desk) -> None:
+    told = "There is no workflow 'deploymnt'; did you mean 'deployment'?"
+    for text in ("run deploymnt x", "run deploymnt"):
+        refused = desk.mention(text)
+        assert isinstance(refused, Receipt)
+        assert (refused.accepted, refused.text) == (False, told)
+        assert await desk.text(text) == told
+    with_file = Attachment(id="a", name="a.txt", media_type="text/plain", size=1, locator="a")
+    assert isinstance(desk.mention("run deploymnt x", attachments=(with_file,)), Receipt)
+    assert desk.mention("run the tests for me") is None
+    for text, hint in (
+        ("workflows versions nope", "no workflow 'nope'"),
+        ("workflows show deploymnt", "did you mean 'deployment'"),
+        ("workflows diff deployment 1", "Write workflows diff NAME A B"),
+        ("workflows show", "Write workflows show NAME"),
+        ("fork zzz a", "'zzz' is not the id of a run"),
+    ):
+        assert hint in await desk.text(text), text
+    assert not (await desk.house.store.runs()).items
+
+
+async def test_show_and_list_are_known_in_chat_as_in_the_terminal(desk: Desk) -> None:
+    assert await desk.text("workflows show deployment") == await desk.text("workflows deployment")
+    assert await desk.text("workflows list") == await desk.text("workflows")
 
 
 @given(st.text(max_size=60))

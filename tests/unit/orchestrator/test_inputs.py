@@ -16,6 +16,7 @@ from orchestrator.inputs import (
     checked,
     described,
     example,
+    example_pairs,
     from_words,
     takes_text_alone,
 )
@@ -209,9 +210,34 @@ def test_words_become_what_the_schema_says(words: dict[str, str], found: dict[st
     assert from_words(deployment(), words) == found
 
 
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"environment": "moon"}, "run deployment environment=staging version=1.2 …"),
+        ({"replicas": 0}, "run deployment environment=staging version=1.2 replicas=3 …"),
+        ({"window": {"hours": 1}}, "run deployment environment=staging version=1.2 window="),
+        ({"replcas": 1}, "run deployment environment=staging version=1.2 replicas=3 …"),
+        ({"standards": ["X"]}, "run deployment environment=staging version=1.2 standards=SOC2 …"),
+    ],
+)
+def test_an_example_shows_of_what_may_be_left_out_only_what_was_wrong(
+    changed: dict[str, Any], shown: str
+) -> None:
+    with pytest.raises(InputsRefused) as caught:
+        checked(deployment(), {**FINE, **changed})
+    assert example(deployment(), wrong=caught.value.names).startswith(shown)
+
+
+def test_an_example_without_required_inputs_shows_two_before_anything_was_wrong() -> None:
+    easy = deployment({"properties": {name: {"enum": ["x", "y"]} for name in "abc"}})
+    assert example(easy) == "run deployment a=x b=x …"
+    assert example(easy, wrong={"c"}) == "run deployment c=x …"
+
+
 def test_the_example_can_be_written_as_it_stands() -> None:
     assert example(deployment()) == "run deployment environment=staging version=1.2 …"
     assert example(quartet()) == "run quartet what is to be done"
+    assert example_pairs(deployment()) == ("environment=staging", "version=1.2")
     pairs = dict(pair.split("=") for pair in example(deployment()).split()[2:-1])
     assert checked(deployment(), from_words(deployment(), pairs))["version"] == "1.2"
 

@@ -346,6 +346,45 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "nothing leads to it",
         "remove `join`",
     ),
+    "the first branch in a loop": (
+        f"{HEAD}  c: {{kind: agent, agent: ada, {MARK}join: any}}\nstart: [a, b]\n"
+        "edges: [{from: a, to: c}, {from: b, to: c}, {from: c, to: a, max_visits: 2}]\n",
+        "part of a loop",
+        "a workflow of its own",
+    ),
+    "some branches in a loop": (
+        f"{HEAD}  c: {{kind: agent, agent: ada, {MARK}join: 2}}\nstart: [a, b]\n"
+        "edges: [{from: a, to: c}, {from: b, to: c}, {from: c, to: a, max_visits: 2}]\n",
+        "part of a loop",
+        "a workflow of its own",
+    ),
+    "a limit for a whole workflow": (
+        f"name: mine\nnodes:\n  a: {{kind: workflow, workflow: other, {MARK}timeout: 5}}\n",
+        "runs another workflow",
+        "nodes inside",
+    ),
+    "a limit for workflows of a map": (
+        f"name: mine\nnodes:\n  a: {{kind: map, over: '[1]', workflow: other, {MARK}timeout: 5}}\n",
+        "runs another workflow",
+        "nodes inside",
+    ),
+    "an agent that chooses who approves it": (
+        f"{HEAD}  ok: {{kind: approval, of: b, {MARK}approvers_from: a.items}}\n"
+        "edges: [{from: a, to: b}, {from: b, to: ok}]\n",
+        "lets a choose who approves",
+        "read inputs alone",
+    ),
+    "an input that is not declared": (
+        "inputs: {properties: {x: {type: string}}}\n" + task("'{{ inputs.nope }}'"),
+        "unknown input 'nope'",
+        "inputs are text, x",
+    ),
+    "an input without any schema": (task("'{{ inputs.tone }}'"), "unknown input 'tone'", "declare it"),
+    "an input that is almost declared": (
+        "inputs: {properties: {notes: {type: string}}}\n" + task("'{{ inputs.note }}'"),
+        "unknown input 'note'",
+        "did you mean 'notes'?",
+    ),
     "a join of some": (
         f"{HEAD}  c: {{kind: agent, agent: ada, {MARK}join: some}}\nedges: []\n",
         "'some'",
@@ -606,7 +645,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "workflows through each other": (
         f"name: mine\nnodes:\n  a: {{kind: workflow, {MARK}workflow: inner}}\nworkflows:\n  inner:\n"
-        f"    name: inner\n"
+        f"    name: inner\n    inputs: {{properties: {{list: {{type: array}}}}}}\n"
         "    nodes: {x: {kind: map, over: inputs.list, workflow: mine}}\n",
         "inside of itself through 'inner'",
         "name another workflow",
@@ -921,12 +960,23 @@ def test_what_undoes_may_tell_of_the_problem_and_of_any_node() -> None:
     assert extra(Workflow.model_validate({"name": "mine", "nodes": nodes, "edges": edges})) == []
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{}, {"properties": {"x": {}, "tone": {}}}, {"properties": {"x": {}}, "additionalProperties": True}],
+)
+def test_what_a_run_can_be_given_may_be_read(schema: dict[str, Any]) -> None:
+    reads = "{{ inputs.text }}" if not schema else "{{ inputs.text }} {{ inputs.x }} {{ inputs.tone }}"
+    nodes = {"a": {"kind": "agent", "agent": "ada", "task": reads}}
+    assert extra(Workflow.model_validate({"name": "mine", "inputs": schema, "nodes": nodes})) == []
+
+
 def test_a_map_may_tell_of_its_item() -> None:
     by_agent = {"kind": "map", "over": "inputs.list", "agent": "ada", "task": "{{ item }} {{ index }}"}
     by_name = {"kind": "map", "over": "inputs.list", "agent_from": "item.agent"}
     by_workflow = {"kind": "map", "over": "inputs.list", "workflow": "other", "inputs": {"x": "{{ item }}"}}
     for node in (by_agent, by_name, by_workflow):
-        assert extra(Workflow.model_validate({"name": "mine", "nodes": {"a": node}})) == []
+        given = {"properties": {"list": {"type": "array"}}}
+        assert extra(Workflow.model_validate({"name": "mine", "inputs": given, "nodes": {"a": node}})) == []
 
 
 def test_a_sequence_may_lead_back_to_its_first_node() -> None:

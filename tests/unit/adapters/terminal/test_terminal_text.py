@@ -18,11 +18,12 @@ from adapters.contract import (
     Form,
     FormField,
     MarkdownPart,
+    NotesPart,
     RowsPart,
 )
 from adapters.terminal import outbound
 from adapters.terminal.clean import clean
-from adapters.terminal.inbound import parse_choice, parse_form_file
+from adapters.terminal.inbound import HOW_TO_ANSWER, at_prompt, parse_choice, parse_form_file
 
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # surrogates too
@@ -136,3 +137,40 @@ def test_form_file_that_was_broken_says_where() -> None:
     }
     assert "empty" in parse_form_file(form, "# nothing\n")[1][""]
     assert "name: value" in parse_form_file(form, "just words")[1][""]
+
+
+def test_a_question_tells_what_to_do_at_a_prompt_and_nothing_where_nobody_sits() -> None:
+    told = NotesPart(title=HOW_TO_ANSWER, notes=("Press Answer, or simply reply here",))
+    other = NotesPart(title="The plan", notes=("Press on",))
+    answer = (Button(action="answer", target="a1", label="Answer"),)
+    card = Card(id=CardId("a1"), kind="approval", title="Ask", parts=(other, told), buttons=answer)
+    shown = outbound.lines(at_prompt(card, is_asked=True))
+    assert "- Type a at the prompt, Enter, and then the answer." in shown
+    assert "- Press on" in shown
+    assert not any("Press Answer" in line for line in shown)
+    assert parse_choice("a", answer) == "answer"
+    assert at_prompt(card, is_asked=False).parts == (other,)
+    plain = card.model_copy(update={"buttons": ()})
+    assert at_prompt(plain, is_asked=True) == plain
+
+
+def test_plain_text_shows_no_escapes_of_markdown_and_leaves_code_alone() -> None:
+    card = Card(
+        id=CardId("r:error"),
+        kind="error",
+        title="Not done",
+        parts=(
+            MarkdownPart(
+                text="no package \\(group quartet\\.agents\\), see `a\\.b`\n~~~\n\\*\n~~~\nC:\\dir\\\\x"
+            ),
+        ),
+    )
+    told = outbound.lines(card)
+    assert told[1:] == ["no package (group quartet.agents), see `a\\.b`", "~~~", "\\*", "~~~", "C:\\dir\\x"]
+    assert outbound.answer_markdown(card).startswith("no package \\(group")  # a pipe gets the source
+
+
+@given(ANY_TEXT)
+def test_escaped_words_come_out_as_they_went_in(text: str) -> None:
+    escaped = "".join("\\" + c if c in r"\`*_{}[]()<>#+-!|~" else c for c in text)
+    assert outbound.part_text(MarkdownPart(text=escaped)) == clean(text)

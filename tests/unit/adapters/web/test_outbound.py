@@ -183,3 +183,19 @@ def test_choices_of_a_field_are_offered_and_what_is_chosen_stays_chosen() -> Non
     again = form_html(form, slug="here", nonce="n", values={"a": "<b>"}, errors={"a": "no"})
     chosen = [o for o in read_html(again).all("option") if "selected" in o.attributes]
     assert [o.attributes["value"] for o in chosen] == ["<b>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "passing"),
+    [
+        ("Taken as the answer.", True),
+        ("Handed to the agents at work.", True),
+        ("Thank you for telling us.", True),
+        ("Somebody else answered a moment before; write again to start a new turn.", False),
+        ("Handed to the agents at work. One of them failed.", False),
+        ("Ben may not decide this.", False),
+    ],
+)
+def test_only_what_leaves_nothing_to_do_is_a_passing_notice(text: str, *, passing: bool) -> None:
+    (form,) = [one for one in read_html(notice_html(Notice(4, 9, text), "here")).walk() if one.tag == "form"]
+    assert ("data-passing" in form.attributes) is passing
