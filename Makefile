@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Most of the time tests wait for processes and clocks, so a few more run at once than there are cores.
-JOBS ?= 3
+JOBS ?= 4
 
 # The machine's own uv where there is one; else the locked one, put into .venv.
 UV = $(if $(wildcard $(BIN)/uv),$(BIN)/uv,$(shell command -v uv 2>/dev/null || echo $(BIN)/uv))

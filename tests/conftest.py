@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+from typing import Any
+
 import pytest
+import structlog
 
 pytest_plugins = ["tests.parity"]
 
@@ -24,3 +29,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("clock")
         if item.get_closest_marker("clock") is not None:
             item.add_marker(AGAIN)
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    """What a command played in this process sets up for its logs ends with the test.
+
+    Kept loggers would keep it for ever, so none are kept.
+    """
+    before, configure = structlog.get_config(), structlog.configure
+
+    def unkept(*given: Any, **more: Any) -> None:
+        configure(*given, **{**more, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", unkept)
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    configure(**before)
+    root.setLevel(level)
+    root.handlers[:] = handlers
