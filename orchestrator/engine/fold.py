@@ -345,7 +345,12 @@ def _step_failed(state: RunState, body: StepFailed, at: datetime) -> Change:
 
 
 def _without(names: tuple[str, ...], gone: str) -> tuple[str, ...]:
-    return () if names == (gone,) else tuple([name for name in names if name != gone])
+    if names == (gone,):
+        return ()
+    if gone not in names:
+        return names
+    i = names.index(gone)
+    return names[:i] + names[i + 1 :]
 
 
 def _current(state: RunState, name: str, visit: int, attempt: int) -> NodeState | None:

@@ -180,12 +180,16 @@ class Journey:
 
     # ── appending ────────────────────────────────────────────────────────────────────────────
 
-    async def _commit(self) -> None:
-        """Append results and every move that follows from them, in one transaction where possible."""
+    async def _commit(self, *, only_results: bool = False) -> None:
+        """Append results and every move that follows from them, in one transaction where possible.
+
+        Args:
+            only_results: whoever took them to the log has made the moves as well: nothing is left to do.
+        """
         while True:
             await self._writing.acquire()
             try:
-                if self.state.ended is not None:
+                if self.state.ended is not None or (only_results and not self._results):
                     return
                 count = len(self._results)
                 bodies, state = self._plan(self._results)
@@ -305,7 +309,7 @@ class Journey:
                 return  # given up: it did not listen when it was to end
             self._at_work[name] = None
             self._results.append(result)
-            await self._commit()
+            await self._commit(only_results=True)
             del self._at_work[name]
             if self.state.ended is not None:
                 return
