@@ -161,6 +161,7 @@ def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
         change["open_groups"] = _without(state.open_groups, name)
     else:
         change["steps"] = (*state.steps, Step(name, visit, attempt, "working", at))
+        change["nodes"][name] = node._replace(step=len(state.steps))
     if state.heard != len(state.steered):
         change["heard"] = len(state.steered)
     if name not in state.unended:
@@ -302,7 +303,7 @@ def _step_ended(state: RunState, body: StepEnded, at: datetime) -> Change:
         "nodes": {**state.nodes, name: node.done(at, body.seconds)},
         "unended": _without(state.unended, name),
         "outputs": {**state.outputs, name: (*state.outputs.get(name, ()), body.output)},
-        "steps": _close(state.steps, name, "done", at, None),
+        "steps": _close(state.steps, name, "done", at, None, node.step),
     }
     if name in state.open_groups:
         _close_group(state, name, at, change)
@@ -371,8 +372,11 @@ def _close(
     status: Literal["done", "failed", "skipped"],
     at: datetime,
     problem: Problem | None,
+    known: int = -1,
 ) -> tuple[Step, ...]:
-    for i in range(len(steps) - 1, -1, -1):
+    # In a wide run the step lies far from the end; where it is known to lie, nothing is searched.
+    row = (known,) if 0 <= known < len(steps) and steps[known].node == node else range(len(steps) - 1, -1, -1)
+    for i in row:
         step = steps[i]
         if step.node == node and step.ended_at is None:
             changed = list(steps)

@@ -55,6 +55,7 @@ class NodeState(NamedTuple):
     agent: str = ""  # who works on the attempt, where the log says so
     member: str = ""  # its name in a team
     checkpoint: tuple[int, Json] | None = None  # what was saved last in this visit, and in which attempt
+    step: int = -1  # where the attempt stands in `RunState.steps`
 
     def done(self, at: datetime, seconds: float) -> NodeState:
         """The attempt under way has ended well. As `_replace`, five times as fast: every step does this."""
@@ -75,6 +76,7 @@ class NodeState(NamedTuple):
                 self.agent,
                 self.member,
                 None,
+                self.step,
             ),
         )
 
