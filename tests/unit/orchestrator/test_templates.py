@@ -109,7 +109,7 @@ def test_braces_without_end_are_read_once(text: str) -> None:
         holes(text)
     with contextlib.suppress(ExpressionError):
         fill(text, NAMES)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 5.0
 
 
 @given(st.text(alphabet="{} inputs.text'\n\"x", max_size=60))
