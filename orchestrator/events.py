@@ -62,6 +62,14 @@ class Line(Fact):
     text: str
 
 
+class ApiCall(Fact):
+    """How a run came in over HTTP, and what its family of routes answers besides what the run says."""
+
+    key: str = ""  # Idempotency-Key; "": none was sent
+    digest: str = ""  # SHA-256 of the body: the same key with another body is refused
+    about: Json = Field(default_factory=dict)  # metadata, names of tasks, the model that was wished, …
+
+
 class TurnRecord(Fact):
     """The turn that a run answers."""
 
@@ -73,6 +81,7 @@ class TurnRecord(Fact):
     files: tuple[StoredFile, ...] = ()
     earlier: tuple[Line, ...] = ()  # thread text that is not in our own record
     history: tuple[Line, ...] | None = None  # set: replaces the stored conversation for this run
+    call: ApiCall | None = None  # None: it did not come over HTTP
 
 
 class RunSettings(Fact):
@@ -86,6 +95,9 @@ class RunSettings(Fact):
     verbosity: Literal["short", "normal", "full"] = "normal"
     models: dict[str, str] = Field(default_factory=dict)  # agent name → "provider:model"
     tools: tuple[str, ...] | None = None  # None: those of each agent
+    asks: Literal["people", "refuse"] = "people"  # refuse: nobody is there to answer; questions are rejected
+    at_once: int | None = Field(default=None, ge=1)  # steps at work at once; None: the workflow says
+    own_keys: str = ""  # id of the keys that this run alone uses (`RunKeys`); "": the bot's
 
 
 class Usage(Fact):

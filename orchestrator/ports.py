@@ -6,7 +6,7 @@ suite runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -255,6 +255,21 @@ class Views(Protocol):
         """Runs, newest first; `who` is the person key of the requester."""
         ...
 
+    async def entered(
+        self,
+        workspace: str,
+        *,
+        statuses: Collection[RunStatus] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[RunRow]:
+        """Runs of a workspace ("api:graph"), newest first, without hidden ones; () is any status."""
+        ...
+
+    async def count(self, status: RunStatus) -> int:
+        """How many runs have this status."""
+        ...
+
     async def channels(self, workspace: str, *, limit: int = 20) -> list[str]:
         """Channels of a workspace ("slack:T1") in which runs were asked for, the latest first.
 
@@ -472,8 +487,31 @@ class Schedules(Protocol):
         ...
 
 
-class Store(Log, Views, Deliveries, ChannelSettings, Definitions, Schedules, Protocol):
-    """One database behind all six."""
+class Mark(NamedTuple):
+    """What callers over HTTP did with a run of theirs."""
+
+    hidden: bool = False  # not in lists any more
+    heard: int = 0  # lines of its log that a socket was sent
+
+
+class Marks(Protocol):
+    """What the log does not say of runs that came over HTTP."""
+
+    async def mark(self, run_id: RunId) -> Mark:
+        """Of one run; of an unknown one what holds when nothing was done."""
+        ...
+
+    async def hide(self, run_id: RunId) -> None:
+        """Leave it out of `Views.entered`. The log keeps it."""
+        ...
+
+    async def heard(self, run_id: RunId, lines: int) -> None:
+        """So many lines were sent; a lower number than before changes nothing."""
+        ...
+
+
+class Store(Log, Views, Deliveries, ChannelSettings, Definitions, Schedules, Marks, Protocol):
+    """One database behind all seven."""
 
     async def close(self) -> None:
         """Commit what is under way and close every connection."""
@@ -539,6 +577,8 @@ class StepInput(NamedTuple):
     checkpoint: Json | None = None  # what the agent saved last (`StepSink.checkpoint`)
     problem: Json | None = None  # for error handlers: {"node", "problem": {"kind", "message"}}
     undoing: str = ""  # the node whose work is to be undone; its output is `item`
+    model: str = ""  # "provider:model" that the node wants; "": as for the agent
+    temperature: float | None = None  # that the node wants; None: as for the agent
 
 
 class StepSink(Protocol):

@@ -97,6 +97,7 @@ class Service:
         conversation_id: str,
         turn: TurnRecord,
         workflow: str = "quartet",
+        definition: Workflow | None = None,
         settings: RunSettings | None = None,
         inputs: Mapping[str, Any] | None = None,
         priority: Priority | None = None,
@@ -107,6 +108,8 @@ class Service:
         The turn's key is the idempotency key: the same key again gives the same run.
 
         Args:
+            workflow: by name.
+            definition: instead, one that has no name in the library; it has been checked.
             inputs: of the workflow; its defaults are filled in.
             priority: None: what the workflow's inputs say (`severity` critical to low), else medium.
             deadline: aware, UTC; a run that is not done by then ends as expired.
@@ -115,7 +118,7 @@ class Service:
             NotFound: no such workflow.
             Refused: the inputs are not what the workflow takes.
         """
-        definition = self.workflow(workflow)
+        definition = definition or self.workflow(workflow)
         checked = inputs_of.checked(definition, inputs or {})
         await self._keep(definition)
         created = RunCreated(

@@ -77,6 +77,8 @@ class Assigned(NodeBase):
     team: NodeName | None = None  # the node whose output is the team that `agent_from` chooses from
     task: str = ""  # what is to be done; {{ expressions }} are filled in. "": the run's request alone
     outcomes: tuple[Outcome, ...] = ()  # what the outcome of a Report may be; conditions read it
+    model: str | None = None  # "provider:model" for this node; None: as for the agent
+    temperature: float | None = Field(default=None, ge=0, le=2)  # None: as for the agent
 
 
 class AgentNode(Assigned):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, ValidationError
 
-from bot.api.auth import CallerOf
+from bot.api.auth import CallerOf, needs
 from bot.api.core import Core
 from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text
@@ -51,6 +51,7 @@ class Approvals:
             "/v1/approvals",
             self.approvals,
             methods=["GET"],
+            dependencies=[needs("read")],
             summary="Questions that wait for people",
             responses=problems(),
         )
@@ -58,6 +59,7 @@ class Approvals:
             "/v1/approvals/{approval_id}",
             self.decide,
             methods=["POST"],
+            dependencies=[needs("approve")],
             summary="Decide",
             responses=problems(404, 409, 415),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -17,6 +17,10 @@ from orchestrator.events import Who
 
 SCOPE_KEY = "quartet.caller"
 
+Scope = Literal["read", "run", "approve", "admin"]
+"""read: look at runs; run: start, stop, steer them; approve: decide; admin: all of it, keys and webhooks."""
+SCOPES: Final[frozenset[Scope]] = frozenset({"read", "run", "approve", "admin"})
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -24,6 +28,11 @@ class Caller:
 
     who: Who
     actor: Actor
+    scopes: frozenset[Scope] = SCOPES
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key allows it."""
+        return scope in self.scopes or "admin" in self.scopes
 
 
 # Whoever holds the key, or sits at the machine where no key is needed, runs this bot.
@@ -83,3 +92,17 @@ def _caller(connection: HTTPConnection) -> Caller:
 
 CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter: who calls."""
+
+
+def needs(scope: Scope) -> Any:
+    """A route's dependency: 403 for keys without this scope.
+
+    For sockets as well: raised before the socket is accepted, it refuses it.
+    """
+
+    def check(caller: CallerOf) -> None:
+        if not caller.may(scope):
+            have = ", ".join(sorted(caller.scopes)) or "nothing"
+            raise ProblemError(403, f"This needs a key with the scope {scope!r}; yours allows: {have}.")
+
+    return Depends(check)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from bot.api.auth import Caller, CallerOf
+from bot.api.auth import Caller, CallerOf, needs
 from bot.api.core import Core
 from bot.api.errors import field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text, clean_text
@@ -115,6 +115,7 @@ class Chat:
             "/v1/chat",
             self.chat,
             methods=["POST"],
+            dependencies=[needs("run")],
             summary="One turn",
             response_model=ChatResponse,
             responses={

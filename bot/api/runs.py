@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from bot.api.auth import Caller, CallerOf
+from bot.api.auth import Caller, CallerOf, needs
 from bot.api.core import Core
 from bot.api.errors import ProblemError, problems, wrong
 from bot.api.views import RunDetail, RunList, RunView, run_detail, run_view, unreadable_run
@@ -43,15 +43,26 @@ class Runs:
         """To be included."""
         router = APIRouter(tags=["runs"])
         router.add_api_route(
-            "/v1/runs", self.runs, summary="Runs, newest first", responses=problems(), methods=["GET"]
+            "/v1/runs",
+            self.runs,
+            methods=["GET"],
+            dependencies=[needs("read")],
+            summary="Runs, newest first",
+            responses=problems(),
         )
         router.add_api_route(
-            "/v1/runs/{run_id}", self.run, summary="One run", responses=problems(404), methods=["GET"]
+            "/v1/runs/{run_id}",
+            self.run,
+            methods=["GET"],
+            dependencies=[needs("read")],
+            summary="One run",
+            responses=problems(404),
         )
         router.add_api_route(
             "/v1/runs/{run_id}/events",
             self.events,
             methods=["GET"],
+            dependencies=[needs("read")],
             summary="The log of a run, live",
             response_class=Response,
             responses={
@@ -69,6 +80,7 @@ class Runs:
                 f"/v1/runs/{{run_id}}/{path}",
                 route,
                 methods=["POST"],
+                dependencies=[needs("run")],
                 summary=summary,
                 responses=problems(404, 409),
             )

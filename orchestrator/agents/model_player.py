@@ -100,7 +100,7 @@ class Stage:
         from orchestrator.agents.runner import run_turn
         from orchestrator.agents.turn import Turn
 
-        reference = self.reference(spec, step.settings.models.get(spec.name))
+        reference = self.reference(spec, step.model or step.settings.models.get(spec.name))
         models = None if reference == RULES else self._models
         allowed = allowed_tools(step)
         turn = Turn(

@@ -42,6 +42,7 @@ class Worker(NamedTuple):
 
 NOBODY = Worker("")
 NO_ROOM = Room("", None, None)
+MOST_AT_ONCE = 1_000_000  # no limit of the run's own
 
 
 class Run(Protocol):
@@ -193,7 +194,7 @@ class Attempts:
         room = self._agents.room(agent, created.settings) if agent else NO_ROOM
         return Place(
             self._run.state.run_id,
-            self._workflow.policies.max_concurrent,
+            min(self._workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE),
             agent,
             room.agent_limit,
             room.provider,
@@ -279,6 +280,8 @@ class Attempts:
             checkpoint=checkpoint,
             problem=problem_before(state, around.prefix, besides=name) or None,
             undoing=undoing,
+            model=node.model or "",
+            temperature=node.temperature,
         )
 
     async def _read_conversation(self) -> tuple[Line, ...]:
@@ -319,7 +322,8 @@ class Attempts:
 
 
 def _says_more(node: Assigned) -> bool:
-    return bool(node.task or node.outcomes or node.team or type(node) is not AgentNode)
+    wishes = node.model is not None or node.temperature is not None
+    return bool(node.task or node.outcomes or node.team or wishes or type(node) is not AgentNode)
 
 
 def _talk(state: RunState, around: Scope) -> Iterator[Said]:

@@ -138,8 +138,9 @@ def _ask(workflow: Workflow, state: RunState, move: Ask, now: datetime) -> list[
         started(move.node, move.visit, 1, move.after),
         asked,
     ]
+    settings = state.created.settings
     # Whom a workflow itself names has to decide: no setting of a channel or a caller stands in for them.
-    if state.created.settings.approvals == "auto" and asked.wants == "decision" and not named:
+    if settings.approvals == "auto" and asked.wants == "decision" and not named:
         bodies.append(
             ApprovalResolved(
                 node=move.node,
@@ -148,6 +149,17 @@ def _ask(workflow: Workflow, state: RunState, move: Ask, now: datetime) -> list[
                 outcome="approve",
                 who=POLICY,
                 output=asked.arguments,
+            )
+        )
+    elif settings.asks == "refuse":
+        bodies.append(
+            ApprovalResolved(
+                node=move.node,
+                visit=move.visit,
+                approval_id=asked.approval_id,
+                outcome="reject",
+                who=POLICY,
+                comment="nobody is there to answer",
             )
         )
     return bodies

@@ -1,15 +1,15 @@
 """`Store` on one SQLite file: one writer that commits in groups, readers beside it.
 
 Every method is one function run in a connection's thread: see sqlite_log, sqlite_append,
-sqlite_views, sqlite_deliveries, sqlite_definitions and sqlite_schedules for what they do, and `ports`
-for what they promise. Several processes may open the same file.
+sqlite_views, sqlite_deliveries, sqlite_definitions, sqlite_schedules and sqlite_marks for what they do, and
+`ports` for what they promise. Several processes may open the same file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -20,6 +20,7 @@ from orchestrator.infra import (
     sqlite_definitions,
     sqlite_deliveries,
     sqlite_log,
+    sqlite_marks,
     sqlite_outcomes,
     sqlite_rebuild,
     sqlite_schedules,
@@ -39,6 +40,7 @@ from orchestrator.ports import (
     Claimed,
     Delivery,
     Due,
+    Mark,
     NewVersion,
     Page,
     RunRow,
@@ -206,6 +208,25 @@ class SqliteStore:
         """
         return await self._read(sqlite_views.runs, status, conversation_id, who, limit, cursor)
 
+    async def entered(
+        self,
+        workspace: str,
+        *,
+        statuses: Collection[RunStatus] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[RunRow]:
+        """See `Views.entered`.
+
+        Raises:
+            Refused: the cursor is not one of ours.
+        """
+        return await self._read(sqlite_views.entered, workspace, statuses, limit, cursor)
+
+    async def count(self, status: RunStatus) -> int:
+        """See `Views.count`."""
+        return await self._read(sqlite_views.count, status)
+
     async def channels(self, workspace: str, *, limit: int = 20) -> list[str]:
         """See `Views.channels`."""
         return await self._read(sqlite_views.channels, workspace, limit)
@@ -347,6 +368,20 @@ class SqliteStore:
         return await self._writer.do(
             lambda t: sqlite_schedules.set_schedule(t, schedule_id, state, note, due), touches=()
         )
+
+    # ── runs that came over HTTP ─────────────────────────────────────────────────────────────
+
+    async def mark(self, run_id: RunId) -> Mark:
+        """See `Marks.mark`."""
+        return await self._read(sqlite_marks.mark, run_id)
+
+    async def hide(self, run_id: RunId) -> None:
+        """See `Marks.hide`."""
+        await self._writer.do(lambda t: sqlite_marks.hide(t, run_id), touches=())
+
+    async def heard(self, run_id: RunId, lines: int) -> None:
+        """See `Marks.heard`."""
+        await self._writer.do(lambda t: sqlite_marks.heard(t, run_id, lines), touches=())
 
 
 def _no_blob(sha256: str) -> bytes | None:

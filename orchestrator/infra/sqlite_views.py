@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -62,6 +62,33 @@ def runs(
         f"{_RUN} {where} ORDER BY n DESC LIMIT ?", (*conditions.values(), _limit(limit) + 1)
     ).fetchall()
     return _page(rows, limit, _run)
+
+
+def entered(
+    database: sqlite3.Connection,
+    workspace: str,
+    statuses: Collection[RunStatus],
+    limit: int,
+    cursor: str | None,
+) -> Page[RunRow]:
+    """See `Views.entered`."""
+    values: list[Any] = [*_within(workspace)]
+    where = "conversation_id >= ? AND conversation_id < ?"
+    where += " AND NOT EXISTS (SELECT 1 FROM api_marks WHERE run_id = runs.id AND hidden = 1)"
+    if statuses:
+        where += f" AND status IN ({', '.join('?' * len(statuses))})"
+        values += statuses
+    if cursor is not None:
+        where += " AND n < ?"
+        values.append(_number(cursor))
+    rows = database.execute(f"{_RUN} WHERE {where} ORDER BY n DESC LIMIT ?", (*values, _limit(limit) + 1))
+    return _page(rows.fetchall(), limit, _run)
+
+
+def count(database: sqlite3.Connection, status: RunStatus) -> int:
+    """See `Views.count`."""
+    [found] = database.execute("SELECT count(*) FROM runs WHERE status = ?", (status,)).fetchone()
+    return found
 
 
 def channels(database: sqlite3.Connection, workspace: str, limit: int) -> list[str]:
