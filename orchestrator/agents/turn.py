@@ -5,8 +5,6 @@ A tool call that is recorded is not made again, a misfit that is recorded is not
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -21,10 +19,11 @@ from orchestrator.agents.flaws import DraftFlaw
 from orchestrator.agents.messages import to_bits
 from orchestrator.agents.models import Models, RetryNotice
 from orchestrator.agents.spec import RULES, AgentSpec, split_reference
+from orchestrator.agents.tool_call import called
 from orchestrator.errors import OrchestratorError, OutputInvalid
 from orchestrator.events import ModelAnswered, ModelRetried, OutputSentBack, ToolReturned, Usage
 from orchestrator.ports import AgentInfo, StepInput, StepSink
-from orchestrator.tools.registry import AgentTool, ToolTrouble, idempotency_key
+from orchestrator.tools.registry import AgentTool
 
 REASON_CHARS = 2_000  # of a misfit or a tool's failure, as recorded
 
@@ -182,21 +181,9 @@ class Turn:
     async def _call(self, name: str, arguments: dict[str, Any], call_id: str) -> ToolReturned:
         tool, step = self.tools[name], self.step
         self.sink.doing(tool.doing(arguments))
-        idempotency_key.set(f"{step.run_id}:{step.node}:{step.visit}:{step.attempt}:{call_id}")
-        began = time.monotonic()
-        ok, result = True, None
-        try:
-            async with asyncio.timeout(tool.timeout_s):
-                result = await tool.run(**arguments)
-            # What the log keeps is what the model sees; half characters, which no log can keep, are replaced.
-            result = json.loads(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace"))
-        except ToolTrouble as trouble:
-            ok, result = False, str(trouble)
-        except TimeoutError:
-            ok, result = False, f"{name} did not answer within {tool.timeout_s:.0f} s; go on without it."
-        except Exception as error:  # a tool of any origin must not end the step
-            ok, result = False, f"{name} failed ({type(error).__name__}); go on without it."
-        return await self.keep(call_id, name, ok=ok, result=result, seconds=time.monotonic() - began)
+        key = f"{step.run_id}:{step.node}:{step.visit}:{step.attempt}:{call_id}"
+        ok, result, seconds = await called(tool, arguments, key)
+        return await self.keep(call_id, name, ok=ok, result=result, seconds=seconds)
 
     def new_steering(self) -> tuple[str, ...]:
         """Messages that arrived since the last model call."""

@@ -7,11 +7,12 @@ the sequence number and the record of what came late.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from orchestrator.engine.scopes import item_of, local
 from orchestrator.engine.state import (
     Approval,
     Finished,
@@ -173,7 +174,8 @@ def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
 
 def _note_begun(state: RunState, name: str, change: Change) -> None:
     """Count what begins in the group that it is part of."""
-    owner = name[: name.rindex("[")] if name.endswith("]") else scope_of(name)
+    item = item_of(name)
+    owner = item[0] if item is not None else scope_of(name)
     group = state.groups.get(owner) if owner else None
     if group is not None and group.open:
         groups: Mapping[str, Group] = change.get("groups", state.groups)
@@ -185,12 +187,12 @@ def _used_up(state: RunState, after: tuple[str, ...], target: str) -> Change:
         return {}
     edges = {**state.edges}
     left = list(state.frontier)
-    local = target[target.rfind("/") + 1 :]
+    to = local(target)
     for source in after:
         key = f"{source}>{target}"
         edges[key] = edges.get(key, 0) + 1
         for i, ended in enumerate(left):
-            if ended.node == source and (ended.to is None or ended.to == local):
+            if ended.node == source and (ended.to is None or ended.to == to):
                 del left[i]
                 break
     return {"frontier": tuple(left) if left else (), "edges": edges}
@@ -242,12 +244,11 @@ def _step_skipped(state: RunState, body: StepSkipped, at: datetime) -> Change:
         worked = (at - before.started_at).total_seconds() if before.status == "working" else 0.0
         node = before._replace(status="skipped", ended_at=at, seconds=before.seconds + worked, recorded=())
         change["nodes"] = {**state.nodes, name: node}
-        change["steps"] = _close(state.steps, name, "skipped", at, None)
+        change["steps"] = _close(state.steps, name, "skipped", at, None, before.step)
         change["unended"] = _without(state.unended, name)
         if name in state.open_groups:
             _close_group(state, name, at, change)
-        if name.endswith("]"):
-            _count_item(state, name, well=False, change=change)
+        _count_item(state, name, well=False, change=change)
     else:
         node = NodeState("skipped", body.visit, 1, at, at)
         if before is not None:
@@ -280,18 +281,20 @@ def _close_group(state: RunState, name: str, at: datetime, change: Change) -> No
         change["unended"] = tuple(n for n in unended if n not in lost)
 
 
-def _count_item(state: RunState, name: str, *, well: bool, change: Change) -> None:
-    """An item of a group has ended."""
-    owner, _, index = name[:-1].rpartition("[")
+def _count_item(state: RunState, name: str, *, well: bool, change: Change) -> bool:
+    """Count the end of an item in its group. Whether it was one: its end leads nowhere by itself."""
+    item = item_of(name)
+    if item is None:
+        return False
+    owner, index = item
     groups: Mapping[str, Group] = change.get("groups", state.groups)
     group = groups.get(owner)
     if group is not None and group.open:
-        group = (
-            group._replace(done=group.done + 1)
-            if well
-            else group._replace(failed=(*group.failed, int(index)))
+        counted = (
+            group._replace(done=group.done + 1) if well else group._replace(failed=(*group.failed, index))
         )
-        change["groups"] = {**groups, owner: group}
+        change["groups"] = {**groups, owner: counted}
+    return True
 
 
 def _step_ended(state: RunState, body: StepEnded, at: datetime) -> Change:
@@ -307,9 +310,7 @@ def _step_ended(state: RunState, body: StepEnded, at: datetime) -> Change:
     }
     if name in state.open_groups:
         _close_group(state, name, at, change)
-    if name.endswith("]"):
-        _count_item(state, name, well=True, change=change)
-    else:
+    if not _count_item(state, name, well=True, change=change):
         frontier: tuple[Finished, ...] = change.get("frontier", state.frontier)
         change["frontier"] = (*frontier, _new(Finished, (name, "success", None, False)))
     return change
@@ -331,15 +332,13 @@ def _step_failed(state: RunState, body: StepFailed, at: datetime) -> Change:
     )
     change: Change = {
         "nodes": {**state.nodes, name: node},
-        "steps": _close(state.steps, name, "failed", at, body.problem),
+        "steps": _close(state.steps, name, "failed", at, body.problem, node.step),
     }
     if name in state.open_groups:
         _close_group(state, name, at, change)
     if not again:
         change["unended"] = _without(change.get("unended", state.unended), name)
-        if name.endswith("]"):
-            _count_item(state, name, well=False, change=change)
-        else:
+        if not _count_item(state, name, well=False, change=change):
             frontier: tuple[Finished, ...] = change.get("frontier", state.frontier)
             change["frontier"] = (*frontier, Finished(name, "error"))
     return change
@@ -374,9 +373,7 @@ def _close(
     problem: Problem | None,
     known: int = -1,
 ) -> tuple[Step, ...]:
-    # In a wide run the step lies far from the end; where it is known to lie, nothing is searched.
-    row = (known,) if 0 <= known < len(steps) and steps[known].node == node else range(len(steps) - 1, -1, -1)
-    for i in row:
+    for i in _where(steps, node, known):
         step = steps[i]
         if step.node == node and step.ended_at is None:
             changed = list(steps)
@@ -397,6 +394,16 @@ def _close(
             )
             return tuple(changed)
     return steps
+
+
+def _where(steps: tuple[Step, ...], node: str, known: int) -> Sequence[int]:
+    """Where a node's step may stand, likeliest first.
+
+    In a wide run it lies far from the end; where it is known to lie, nothing is searched.
+    """
+    if 0 <= known < len(steps) and steps[known].node == node:
+        return (known,)
+    return range(len(steps) - 1, -1, -1)
 
 
 def _branch_taken(state: RunState, body: BranchTaken, at: datetime) -> Change:
@@ -429,7 +436,7 @@ def _recorded(state: RunState, body: ModelAnswered | ToolReturned | OutputSentBa
         used = body.usage.model_copy(update={"calls": max(1, body.usage.calls)})
         change["usage"] = state.usage.plus(used)
         change["model_calls"] = state.model_calls + 1
-        change["steps"] = _spend(state.steps, body.node, used)
+        change["steps"] = _spend(state.steps, body.node, used, node.step)
     current = _current(state, body.node, body.visit, body.attempt)
     recorded = (*node.recorded, body) if current else node.recorded
     node = node._replace(recorded=recorded, usage=node.usage.plus(used) if used.calls else node.usage)
@@ -442,7 +449,7 @@ def _agent_assigned(state: RunState, body: AgentAssigned, at: datetime) -> Chang
     if node is None:
         return {}
     steps = list(state.steps)
-    for i in range(len(steps) - 1, -1, -1):
+    for i in _where(state.steps, body.node, node.step):
         if steps[i].node == body.node and steps[i].ended_at is None:
             steps[i] = steps[i]._replace(agent=body.agent, member=body.member)
             break
@@ -458,8 +465,8 @@ def _checkpoint_saved(state: RunState, body: CheckpointSaved, at: datetime) -> C
     return {"nodes": {**state.nodes, body.node: node}}
 
 
-def _spend(steps: tuple[Step, ...], node: str, used: Usage) -> tuple[Step, ...]:
-    for i in range(len(steps) - 1, -1, -1):
+def _spend(steps: tuple[Step, ...], node: str, used: Usage, known: int) -> tuple[Step, ...]:
+    for i in _where(steps, node, known):
         if steps[i].node == node:
             return (*steps[:i], steps[i]._replace(usage=steps[i].usage.plus(used)), *steps[i + 1 :])
     return steps

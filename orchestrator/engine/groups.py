@@ -9,7 +9,7 @@ from orchestrator import expressions, templates
 from orchestrator import inputs as inputs_of
 from orchestrator.engine.answer import output_of
 from orchestrator.engine.kinds import End, Fail, Move, Open, Start, failed
-from orchestrator.engine.scopes import Scope, local, variables
+from orchestrator.engine.scopes import Scope, local, next_visit, variables
 from orchestrator.engine.scopes import scope as scope_around
 from orchestrator.engine.state import Group, RunState
 from orchestrator.errors import Refused
@@ -97,8 +97,7 @@ def onward(workflow: Workflow, state: RunState, name: str) -> list[Move]:
     moves: list[Move] = []
     for index in range(group.begun, min(len(group.items), group.begun + at_once - group.at_work)):
         instance = f"{name}[{index}]"
-        before = state.nodes.get(instance)
-        moves.append(item(scope, state, node, instance, before.visit + 1 if before else 1, 1))
+        moves.append(item(scope, state, node, instance, next_visit(state, instance), 1))
     if not moves and group.done + len(group.failed) == len(group.items):
         moves.append(_done(state, name, group))
     return moves

@@ -16,7 +16,8 @@ from orchestrator.bus import Bus
 from orchestrator.engine.attempt import Attempts
 from orchestrator.engine.facts import facts
 from orchestrator.engine.fold import apply, fold, grown
-from orchestrator.engine.moves import Start, moves, next_time
+from orchestrator.engine.kinds import Start
+from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.places import Places
 from orchestrator.engine.state import RunState
 from orchestrator.errors import Conflict, Fenced, NotFound

@@ -11,43 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from orchestrator.engine import groups, ways
-from orchestrator.engine.kinds import (
-    BEGINNING,
-    Ask,
-    Branch,
-    Drop,
-    Fail,
-    Finish,
-    Move,
-    Open,
-    Resolve,
-    SetPaused,
-    Skip,
-    Start,
-    Take,
-    failed,
-)
-from orchestrator.engine.scopes import Scope, busy_scopes, variables
+from orchestrator.engine.kinds import BEGINNING, Fail, Finish, Move, Resolve, SetPaused, Skip, Start, failed
+from orchestrator.engine.scopes import Scope, busy_scopes
 from orchestrator.engine.state import Finished, RunState
 from orchestrator.workflow import Workflow, scope_of
-
-__all__ = [
-    "Ask",
-    "Branch",
-    "Drop",
-    "Fail",
-    "Finish",
-    "Move",
-    "Open",
-    "Resolve",
-    "SetPaused",
-    "Skip",
-    "Start",
-    "Take",
-    "moves",
-    "next_time",
-    "variables",
-]
 
 
 def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
@@ -101,8 +68,6 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
     busy = busy_scopes(state) if state.open_groups else frozenset[str]()
     for scope in _scopes(workflow, state):
         begun = ways.onward(scope, state, ended.get(scope.prefix[:-1], ()), busy)
-        if begun and isinstance(begun[-1], Finish):
-            return [begun[-1]]
         if not begun and scope.prefix and scope.prefix[:-1] not in busy:
             begun = groups.ended_workflow(scope, state)
         found += begun

@@ -75,6 +75,12 @@ def item_of(instance: str) -> tuple[str, int] | None:
     return owner, int(index)
 
 
+def next_visit(state: RunState, instance: str) -> int:
+    """The number of the visit that would begin now: 1 at the first."""
+    before: NodeState | None = state.nodes.get(instance)
+    return before.visit + 1 if before else 1
+
+
 def node_of(workflow: Workflow, state: RunState, instance: str) -> Node:
     """The definition of what an instance works on; of an undoing item the node that undoes."""
     within = scope(workflow, instance).workflow
@@ -124,11 +130,6 @@ def _item(state: RunState, instance: str) -> dict[str, Any]:
                 return {"item": group.items[item[1]], "index": item[1]}
         instance = scope_of(instance)
     return {}
-
-
-def item(state: RunState, instance: str) -> Any:
-    """What the nearest map around an instance goes over; None outside of maps."""
-    return _item(state, instance).get("item")
 
 
 def problem_before(state: RunState, prefix: str = "", besides: str = "") -> Json:

@@ -24,7 +24,7 @@ from orchestrator.engine.kinds import (
     Take,
     failed,
 )
-from orchestrator.engine.scopes import Scope, local, node_of, variables
+from orchestrator.engine.scopes import Scope, local, next_visit, node_of, variables
 from orchestrator.engine.scopes import scope as scope_around
 from orchestrator.engine.state import Finished, NodeState, RunState
 from orchestrator.events import Problem
@@ -154,7 +154,7 @@ def _meet(
 ) -> None:
     """Begin the nodes that have all they wait for; the others' branches wait, and the log says so."""
     workflow = scope.workflow
-    about = {name for move in found if isinstance(move, Take) for name in move.to}
+    about = _taken(found)
     coming: set[str] | None = None  # nodes of this workflow that are at work or about to be
     waiting: list[list[_Arrival]] = []
     lost: frozenset[str] = frozenset()  # what a join went on without
@@ -193,16 +193,20 @@ def _meet(
 
 
 def _coming(scope: Scope, state: RunState, arrivals: Collection[str], found: Collection[Move]) -> set[str]:
-    prefix = scope.prefix
-    names = {local(target) for target in arrivals}
-    for move in found:
-        if isinstance(move, Take):
-            names.update(move.to)
-    if prefix:
-        names |= {local(n) for n in state.unended if n.startswith(prefix) and "/" not in n[len(prefix) :]}
-    else:
-        names |= {n for n in state.unended if "/" not in n and "[" not in n}
-    return names
+    """Nodes of a scope that have begun, or will in this moment."""
+    begun = {local(name) for name in _unended(scope, state)}
+    return begun | _taken(found) | {local(target) for target in arrivals}
+
+
+def _taken(found: Collection[Move]) -> set[str]:
+    """Where finished nodes lead in this moment, by name."""
+    return {name for move in found if isinstance(move, Take) for name in move.to}
+
+
+def _unended(scope: Scope, state: RunState) -> list[str]:
+    """A scope's own nodes that have not ended: not items of maps, nor what is inside of them."""
+    around = scope.prefix[:-1]
+    return [name for name in state.unended if not name.endswith("]") and scope_of(name) == around]
 
 
 def _counted(
@@ -245,8 +249,8 @@ def _given_up(scope: Scope, state: RunState, join: str) -> list[Move]:
     why = f"{join} went on without it"
     return [
         Skip(name, state.nodes[name].visit, (), why)
-        for name in state.unended
-        if scope_of(name) == scope.prefix[:-1] and not name.endswith("]") and local(name) in captives
+        for name in _unended(scope, state)
+        if local(name) in captives
     ]
 
 
@@ -258,9 +262,7 @@ def _begin(scope: Scope, state: RunState, target: str, came: list[_Arrival]) -> 
 
 
 def _skipped(scope: Scope, state: RunState, target: str, came: list[_Arrival], why: str) -> Skip:
-    before = state.nodes.get(target)
-    visit = before.visit + 1 if before else 1
-    return Skip(target, visit, tuple(a.source for a in came), why)
+    return Skip(target, next_visit(state, target), tuple(a.source for a in came), why)
 
 
 # ── edges ────────────────────────────────────────────────────────────────────────────────────
@@ -295,8 +297,7 @@ def _enter(scope: Scope, state: RunState, name: str, after: tuple[str, ...]) -> 
     workflow, prefix = scope.workflow, scope.prefix
     node = workflow.nodes[name]
     instance = prefix + name
-    before: NodeState | None = state.nodes.get(instance)
-    visit = before.visit + 1 if before else 1
+    visit = next_visit(state, instance)
     # Not `isinstance`: with a pydantic model that it is not, that takes longer than all else here.
     if type(node) not in _SPECIAL:
         return Start(instance, visit, 1, after)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
@@ -21,10 +19,11 @@ from orchestrator.agents.elsewhere.authoring import Agent, Card
 from orchestrator.agents.elsewhere.specs import PythonSpec
 from orchestrator.agents.elsewhere.surroundings import ElsewherePlayer, Surroundings
 from orchestrator.agents.model_player import allowed_tools
+from orchestrator.agents.tool_call import called
 from orchestrator.errors import AgentFailed, OrchestratorError, StepError
 from orchestrator.events import Json, ToolReturned
 from orchestrator.ports import StepInput, StepSink
-from orchestrator.tools.registry import ToolTrouble, idempotency_key
+from orchestrator.tools.registry import ToolTrouble
 
 log = structlog.get_logger(__name__)
 
@@ -141,18 +140,7 @@ class StepTools:
     async def _call(self, name: str, arguments: dict[str, Any], call_id: str) -> ToolReturned:
         tool, step = self._tools[name], self._step
         self._sink.doing(tool.doing(arguments))
-        idempotency_key.set(f"{wire.key_of(step)}:{call_id}")
-        began, ok, result = time.monotonic(), True, None
-        try:
-            async with asyncio.timeout(tool.timeout_s):
-                result = await tool.run(**arguments)
-            result = json.loads(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace"))
-        except ToolTrouble as trouble:
-            ok, result = False, str(trouble)
-        except TimeoutError:
-            ok, result = False, f"{name} did not answer within {tool.timeout_s:.0f} s"
-        except Exception as error:  # a tool of any origin
-            ok, result = False, f"{name} failed ({type(error).__name__})"
+        ok, result, seconds = await called(tool, arguments, f"{wire.key_of(step)}:{call_id}")
         fact = ToolReturned(
             node=step.node,
             visit=step.visit,
@@ -161,7 +149,7 @@ class StepTools:
             tool=name,
             ok=ok,
             result=result,
-            seconds=round(time.monotonic() - began, 4),
+            seconds=round(seconds, 4),
         )
         try:
             await self._sink.record(fact)

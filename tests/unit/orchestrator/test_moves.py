@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.moves import Finish, Resolve, Start, moves, next_time, variables
+from orchestrator.engine.kinds import Finish, Resolve, Start
+from orchestrator.engine.moves import moves, next_time
+from orchestrator.engine.scopes import variables
 from orchestrator.events import (
     ApprovalResolved,
     BranchTaken,
