@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.artifacts import Answer, Draft, MadeFile, ResearchBrief, Review, Source
 from orchestrator.engine.state import RunState
@@ -14,6 +16,7 @@ from orchestrator.merge import merge
 from orchestrator.workflow import Workflow
 
 MAX_FILES = 20
+M = TypeVar("M", bound=BaseModel)
 
 
 def answer_of(workflow: Workflow, state: RunState, prefix: str = "") -> Answer:
@@ -136,25 +139,19 @@ def _issues(issues: Any) -> str:
 
 
 def _files(output: Json) -> list[MadeFile]:
-    found: list[MadeFile] = []
     nested = [cast("Json", i) for i in _list(output.get("items")) if isinstance(i, dict)]
-    for one in (output, *nested):
-        for file in _list(one.get("files")):
-            try:
-                found.append(MadeFile.model_validate(file))
-            except ValidationError:
-                continue
-    return found
+    return [file for one in (output, *nested) for file in _valid(MadeFile, one.get("files"))]
 
 
 def _sources(output: Json) -> list[Source]:
-    found: list[Source] = []
-    for source in _list(output.get("sources")):
-        try:
-            found.append(Source.model_validate(source))
-        except ValidationError:
-            continue
-    return found
+    return list(_valid(Source, output.get("sources")))
+
+
+def _valid(kind: type[M], given: Any) -> Iterator[M]:
+    """Those of a list that are of a kind; agents of one's own may put anything there."""
+    for one in _list(given):
+        with contextlib.suppress(ValidationError):
+            yield kind.model_validate(one)
 
 
 def _list(value: Any) -> list[Any]:
