@@ -100,6 +100,9 @@ class MapNode(Assigned):
     inputs: dict[str, Any] = Field(default_factory=dict)  # of that workflow; texts are templates
     max_concurrent: int = Field(default=4, ge=1, le=500)
     on_item_error: Literal["fail", "continue"] = "fail"
+    # Items are objects with `id` and `depends_on` (ids), such as a plan's tasks: one begins when those that it
+    # depends on have ended, and is told what they put out.
+    ordered: bool = False
     compensation: NodeName | None = None
 
 
@@ -291,6 +294,23 @@ class Workflow(Part):
             if edge.max_visits is not None and edge.target not in _before(free, edge.source):
                 free.setdefault(edge.target, []).append(edge.source)
         return {name: tuple(dict.fromkeys(sources)) for name, sources in free.items()}
+
+    @cached_property
+    def straight(self) -> dict[str, str]:
+        """Nodes that lead, when they end well, to one agent's node and nowhere else, and it waits for no other.
+
+        Most steps of most runs: what follows them is looked up here instead of worked out.
+        """
+        found: dict[str, str] = {}
+        for name, node in self.nodes.items():
+            ways = [edge for edge in self.outgoing[name] if edge.on == "success"]
+            if len(ways) != 1 or type(node) is DecisionNode:
+                continue
+            [way] = ways
+            plain = way.when is None and way.max_visits is None
+            if plain and type(self.nodes[way.target]) is AgentNode and len(self.ahead[way.target]) == 1:
+                found[name] = way.target
+        return found
 
     @cached_property
     def _feeders(self) -> dict[str, frozenset[str]]:

@@ -148,7 +148,7 @@ def _broken_off(node: NodeState, at: datetime) -> NodeState:
 
 def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
     name, visit, attempt = body.node, body.visit, body.attempt
-    node = NodeState("working", visit, attempt, at)
+    node = NodeState("working", visit, attempt, at, step=len(state.steps))
     before = state.nodes.get(name)
     if before is not None:
         node = node._replace(seconds=before.seconds, usage=before.usage, http_retries=before.http_retries)
@@ -156,13 +156,13 @@ def _step_started(state: RunState, body: StepStarted, at: datetime) -> Change:
             node = node._replace(checkpoint=before.checkpoint)
     after = body.after
     change = _used_up(state, after, name) if after else {}
-    change["nodes"] = {**state.nodes, name: node}
     if name in state.open_groups:  # what it undid is undone: now it works itself, in the same step
         change["groups"] = {**state.groups, name: state.groups[name]._replace(open=False)}
         change["open_groups"] = _without(state.open_groups, name)
+        node = node._replace(step=before.step if before is not None else -1)
     else:
         change["steps"] = (*state.steps, Step(name, visit, attempt, "working", at))
-        change["nodes"][name] = node._replace(step=len(state.steps))
+    change["nodes"] = {**state.nodes, name: node}
     if state.heard != len(state.steered):
         change["heard"] = len(state.steered)
     if name not in state.unended:

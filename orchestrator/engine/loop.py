@@ -33,7 +33,7 @@ STEPS_AT_ONCE = 50  # agents at work in this process, unless set otherwise
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
 
 
-_GIVING_UP = (StepSkipped, StepFailed)  # facts after which others of the run may have nothing to do
+_GIVING_UP = frozenset({StepSkipped, StepFailed})  # facts after which others of the run may have nothing to do
 
 
 class Engine:
@@ -215,7 +215,7 @@ class Journey:
                     assert appended.seq == state.seq
                     self.state = state
                     del self._results[:count]
-                    if any(type(body) in _GIVING_UP for body in bodies):
+                    if not _GIVING_UP.isdisjoint(map(type, bodies)):
                         self._give_up()
                     if self.engine.bus.anybody(self.run_id, besides=1):  # ourselves
                         self.engine.bus.publish(News(self.run_id, state.seq))
