@@ -60,6 +60,12 @@ def _agents() -> list[Figure]:
     return measure()
 
 
+def _http() -> list[Figure]:
+    from bench.http import measure
+
+    return measure()
+
+
 BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "steps": (
         "engine, LangGraph and journal in turn, with both ratios",
@@ -74,10 +80,11 @@ BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "card": ("a turn posted on the web page to its first visible card", _card),
     "waiting": ("memory of 1,000 runs that wait for approval", _waiting),
     "agents": ("choosing among 10,000 agents, and the cost of a place to work", _agents),
+    "http": ("1,000 streams of one run beside 200 runs; graphs accepted at 100 a second", _http),
     "slack": ("Slack on loopback: a storm of 200 runs, acknowledgements, first reactions", _slack),
     "discord": ("Discord on loopback: a storm of 100 runs, clicks, first reactions", _discord),
 }
-ALL = ("steps", "start", "card", "waiting", "agents")
+ALL = ("steps", "start", "card", "waiting", "agents", "http")
 
 
 def main() -> int:

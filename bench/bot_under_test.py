@@ -24,6 +24,7 @@ class Bot:
     address: str  # http://127.0.0.1:PORT
     answered_s: float  # process start to first answered /health
     healthy_s: float  # process start to the first /health with status 200
+    pid: int
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def bot(home: Path) -> Generator[Bot]:
         with httpx2.Client(base_url=address, timeout=5.0, trust_env=False) as client:
             answered_s = _until_health(client, begun, home, healthy=False)
             healthy_s = _until_health(client, begun, home, healthy=True)
-        yield Bot(address, answered_s, healthy_s)
+        yield Bot(address, answered_s, healthy_s, running.pid)
     finally:
         running.terminate()
         try:

@@ -47,7 +47,7 @@ class AtOnce:
         """The one that there is."""
         return Choice("echo", "the only one")
 
-    def room(self, agent: str, settings: RunSettings) -> Room:
+    def room(self, agent: str, settings: RunSettings, model: str = "") -> Room:
         """No limits."""
         return _ROOM
 

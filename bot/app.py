@@ -31,10 +31,15 @@ from bot.inbox import Inbox
 from bot.intake import Intake
 from bot.outbox import Outbox
 from bot.own_agents import Roster
+from bot.own_keys import OwnKeys
 from bot.permissions import Permissions
 from bot.platforms import Platforms
 from bot.schedules import Schedules
 from bot.schedules_words import FORM, ScheduleWords
+from bot.secret_keys import secret_keys
+from bot.webhooks.book import WebhookBook
+from bot.webhooks.dispatcher import Dispatcher
+from bot.webhooks.sending import Sender
 from config.settings import Settings
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.agents.spec import RULES
@@ -82,6 +87,9 @@ class Core:
     schedules: Schedules
     defaults: ChannelPolicy
     platforms: Platforms
+    own_keys: OwnKeys
+    webhooks: WebhookBook
+    dispatcher: Dispatcher
     adapters: dict[str, ChatAdapter] = field(default_factory=dict[str, ChatAdapter])
 
 
@@ -148,10 +156,12 @@ async def _tasks(core: Core, *, execute: bool, own: str | None) -> AsyncGenerato
             tasks.append(group.create_task(core.scheduler.run(advance), name="scheduler"))
             tasks.append(group.create_task(core.outbox.run(), name="outbox"))
             tasks.append(group.create_task(_learn(core), name="agents:record"))
+            tasks.append(group.create_task(_sweep_keys(core), name="own-keys"))
             tasks.append(group.create_task(core.workflows.watch(), name="workflows"))
             tasks.append(group.create_task(core.roster.watch(), name="agents:own"))
             if own is None:  # a second process for one turn leaves the clock to the server
                 tasks.append(group.create_task(core.schedules.watch(), name="schedules"))
+                tasks.append(group.create_task(core.dispatcher.run(), name="webhooks"))
         try:
             remote = core.platforms.adapters()
             for adapter in core.adapters.values():
@@ -180,6 +190,15 @@ async def _learn(core: Core) -> None:
         log.warning("the agents' record could not be read", action="record_unread", error=str(error))
 
 
+async def _sweep_keys(core: Core) -> None:
+    """Delete keys of runs that a crash left behind."""
+    try:
+        await core.own_keys.sweep()
+    except StoreFailed as error:
+        # They are sealed, and the next start sweeps again.
+        log.warning("left keys could not be deleted", action="run_keys_unswept", error=str(error))
+
+
 async def _stop(adapter: ChatAdapter) -> None:
     try:
         await adapter.stop()
@@ -201,6 +220,7 @@ def _assemble(
     clock, bus = SystemClock(), Bus()
     tools = _tools(settings, knowledge)
     workflows: Library
+    own_keys = OwnKeys(settings, store)
     flaw = draft_check(lambda: workflows, lambda: agents.infos())
     agents = AgentRegistry(
         definitions.agents,
@@ -209,6 +229,7 @@ def _assemble(
         default_model=settings.model_for("") or RULES,
         provider_limits=settings.provider_limits,
         draft_flaw=flaw,
+        own=own_keys,
     )
     # Agents have slots; deciding and stopping have not, so that no run waits for another's model.
     scheduler = LocalScheduler(store, clock=clock, concurrency=max(ADVANCED_AT_ONCE, settings.workers))
@@ -254,6 +275,8 @@ def _assemble(
         ChannelForms(service, permissions, commands, defaults),
         Homes(service, commands, defaults, settings.engine),
     )
+    sender = Sender(settings.fetch_allow_hosts)
+    webhooks = WebhookBook(store, sender, clock, lambda: secret_keys(settings))
     titles = {spec.name: spec.title for spec in definitions.agents}
     roster = Roster(settings, agents, tools, titles, places(definitions.agents))
     return Core(
@@ -274,6 +297,9 @@ def _assemble(
         schedules=schedules,
         defaults=defaults,
         platforms=platforms,
+        own_keys=own_keys,
+        webhooks=webhooks,
+        dispatcher=Dispatcher(store, webhooks, bus, clock, sender, settings.base_url),
         adapters=adapters,
     )
 

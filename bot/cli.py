@@ -29,6 +29,8 @@ COMMANDS = {
     "runs": ("bot.cli_runs", "runs", "List, show, stop, pause and resume runs."),
     "workflows": ("bot.cli_workflows", "workflows", "List, show and check workflow definitions."),
     "schedules": ("bot.cli_schedules", "schedules", "What starts by the clock: list, add, pause, run."),
+    "keys": ("bot.cli_keys", "keys", "Keys for the HTTP API and the page: list, add, rotate, revoke."),
+    "webhooks": ("bot.cli_webhooks", "webhooks", "Addresses told of runs: list, add, remove, replay."),
     "manifest": (
         "bot.cli_manifest",
         "manifest",

@@ -1,12 +1,13 @@
 """Logs: one line for each event on stderr, a sentence, an `action`, ids. Secrets never get through.
 
-Tracebacks carry no values of variables; whatever text equals a configured secret is masked in
-every field, should a library put it into a message.
+Tracebacks carry no values of variables; whatever text equals a configured secret, or looks like a key
+or a ticket of our own, is masked in every field, should a library put it into a message.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from config.settings import Settings
 
 MASK = "••••"
+OURS = re.compile(r"\b(qk_[0-9a-f]{12}|qt)_[A-Za-z0-9_-]{20,}")  # `quartet keys`, `POST /v1/tickets`
 SHORTEST = 6  # characters; masking less would blacken ordinary words
 
 
@@ -91,7 +93,8 @@ class Masked:
         """The text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        return text
+        # The id of a key stays: it says which one to revoke.
+        return OURS.sub(lambda found: f"{found[1]}_{MASK}", text)
 
 
 class _MaskedFormatter(logging.Formatter):

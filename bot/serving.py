@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import signal
 import socket
 import sys
@@ -27,7 +25,10 @@ from adapters.web.adapter import WebAdapter
 from bot.api import core as api_core
 from bot.api.access import Access
 from bot.api.app import create_api, mount
+from bot.api.sockets import server_settings
 from bot.app import Core, channel_defaults, open_core
+from bot.key_ring import KeyRing
+from bot.page_sign_in import PageSignIn
 from bot.platforms import Platforms
 from bot.secret_keys import secret_keys
 from config.errors import ConfigError, ConfigProblem
@@ -59,8 +60,10 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
             cors_origins=settings.cors_origins,
             base_url=settings.base_url_given or "",
             any_peer=settings.insecure_bind,
+            per_minute=settings.api.requests_per_minute,
         )
-        api = create_api(view, access)
+        ring = KeyRing(lambda: view.ready().store)
+        api = create_api(view, access, ring=ring)
         server = _Server(
             uvicorn.Config(
                 api,
@@ -68,15 +71,20 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=DRAIN_S,
-                ws="none",
+                **server_settings(access.max_body),
                 server_header=False,
             )
         )
-        await _run(server, sock, settings, view, api)
+        await _run(server, sock, settings, view, api, ring)
 
 
 async def _run(
-    server: uvicorn.Server, sock: socket.socket, settings: Settings, view: api_core.Core, api: FastAPI
+    server: uvicorn.Server,
+    sock: socket.socket,
+    settings: Settings,
+    view: api_core.Core,
+    api: FastAPI,
+    ring: KeyRing,
 ) -> None:
     """Listen first, then bring up the rest: until it is there the API answers 503 and "starting"."""
     loop = asyncio.get_running_loop()
@@ -85,17 +93,22 @@ async def _run(
         loop.add_signal_handler(name, leaving.set)
     serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
     try:
-        web = _web(settings)
+        web = _web(settings, ring)
         platforms = await asyncio.to_thread(_platforms, settings)
         async with open_core(settings, adapters=[web], platforms=platforms) as core:
             for adapter in core.adapters.values():
                 mount(api, adapter.routes())
             view.cookie_person = web.signed_in
             view.components = lambda: _components(core)
+            view.providers = tuple(settings.providers()) if settings.engine == "models" else ()
+            view.thrifty = core.agents.thrifty
+            view.own_keys = core.own_keys
+            view.webhooks = core.webhooks
+            view.measured_to = await core.store.log_end()
             view.service = core.service
             warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
             warming.add_done_callback(lambda _: settle())
-            say(_greeting(settings, core))
+            say(_greeting(settings, core, is_closed=await ring.is_closed()))
             left = asyncio.create_task(leaving.wait())
             await asyncio.wait([left, serving], return_when=asyncio.FIRST_COMPLETED)
             left.cancel()
@@ -179,14 +192,13 @@ def _plain(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret is not None else ""
 
 
-def _web(settings: Settings) -> WebAdapter:
-    key = settings.api_key
+def _web(settings: Settings, ring: KeyRing) -> WebAdapter:
     return WebAdapter(
         settings.home,
         base_url=settings.base_url_given or "",
         allowed_origins=settings.cors_origins,
         hosts=(settings.host,),
-        sign_in=OneKey(key.get_secret_value()) if key else None,
+        sign_in=PageSignIn(_plain(settings.api_key), ring),
     )
 
 
@@ -196,18 +208,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-class OneKey:
-    """People sign in with the value of API_KEY. Implements the page's `SignIn`."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
-        self.stamp = hashlib.sha256(b"quartet sign-in\0" + self._key).hexdigest()[:16]
-
-    def check(self, key: str) -> str | None:
-        """The key's name; None: it is not ours."""
-        return "key" if hmac.compare_digest(key.encode(), self._key) else None
 
 
 def _components(core: Core) -> dict[str, api_core.Component]:
@@ -290,11 +290,11 @@ def _listen(settings: Settings) -> Generator[socket.socket]:
         sock.close()
 
 
-def _greeting(settings: Settings, core: Core) -> str:
+def _greeting(settings: Settings, core: Core, *, is_closed: bool) -> str:
     lines = [f"Quartet listens on {settings.base_url}"]
     if settings.local_url != settings.base_url:
         lines.append(f"Its address on this machine, for a proxy to point to: {settings.local_url}")
-    if settings.closed_outside:
+    if settings.closed_outside and not is_closed:
         lines.append("API_KEY is not set: from outside only /slack/ and /health are answered.")
     lines += [f"{a.platform.capitalize()} is being connected …" for a in core.platforms.adapters()
               if not core.platforms.connected(a.platform)]  # fmt: skip

@@ -232,28 +232,70 @@ def talk_lines(workflow: Workflow, state: RunState) -> tuple[str, ...]:
 
     Names are made of letters, digits, `_` and `-`. Empty where nobody delegates and nobody is delegated to.
     """
-    nodes = team_nodes(workflow)
-    if not nodes:
+    if not team_nodes(workflow):
         return ()
-    lines: list[str] = []
-    boss = ""  # who gave the last task, and hears what came of it
-    for turn in _turns(workflow, state):
-        sender = _sender(workflow, turn)
-        delegated = _as(turn.output)
+    talk = Talk(workflow)
+    return tuple(
+        talk.said(turn.node, turn.output, agent=turn.step.agent, member=turn.step.member).line
+        for turn in _turns(workflow, state)
+    )
+
+
+class Spoken(NamedTuple):
+    """What somebody said to somebody; names in `[A-Za-z0-9_-]+`."""
+
+    sender: str
+    receiver: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """`Sender (to Receiver): text`."""
+        return f"{self.sender} (to {self.receiver}): {self.text}"
+
+
+class Talk:
+    """Turns what agents make, one output after the other, into who said what to whom.
+
+    Args:
+        workflow: of the run.
+    """
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._nodes = team_nodes(workflow)
+        self._boss = ""  # who gave the last task, and hears what came of it
+
+    def sender(self, node: str, *, agent: str = "", member: str = "") -> str:
+        """Who works on a node, by the name in lines."""
+        defined = self._workflow.nodes.get(node)
+        named = defined.agent if isinstance(defined, Assigned) else None
+        return _name(member or agent or named or node)
+
+    def said(self, node: str, output: Json, *, agent: str = "", member: str = "") -> Spoken:
+        """What the next output says.
+
+        Args:
+            node: whose output it is.
+            output: of its agent.
+            agent: where the log says who worked.
+            member: likewise, the name in the team.
+        """
+        sender = self.sender(node, agent=agent, member=member)
+        delegated = _as(output)
         if delegated == "delegation":
-            given = Delegation.model_validate(turn.output)
-            boss = sender
+            given = Delegation.model_validate(output)
+            self._boss = sender
             receiver = given.member if given.member and not given.done else PERSON
             text = given.task if not given.done else (given.reason or "Done.")
         elif delegated == "team":
-            team = TeamPlan.model_validate(turn.output)
+            team = TeamPlan.model_validate(output)
             receiver = PERSON
             text = f"{team.goal}: {', '.join(f'{m.name} ({_line(m.role)})' for m in team.members)}"
         else:
-            receiver = (boss or EVERYBODY) if turn.node in nodes else PERSON
-            text = _text(turn.output)
-        lines.append(f"{_name(sender)} (to {_name(receiver)}): {text.strip() or NOTHING}")
-    return tuple(lines)
+            receiver = (self._boss or EVERYBODY) if node in self._nodes else PERSON
+            text = _text(output)
+        return Spoken(sender, _name(receiver), text.strip() or NOTHING)
 
 
 def _turns(workflow: Workflow, state: RunState) -> Iterator[_Turn]:
@@ -268,12 +310,6 @@ def _turns(workflow: Workflow, state: RunState) -> Iterator[_Turn]:
         at = len(outputs) if taken[step.node] == ends[step.node] else taken[step.node]
         if 0 < at <= len(outputs):
             yield _Turn(step.node, step, outputs[at - 1])
-
-
-def _sender(workflow: Workflow, turn: _Turn) -> str:
-    node = workflow.nodes.get(turn.node)
-    named = node.agent if isinstance(node, Assigned) else None
-    return _who(turn.step) or named or turn.node
 
 
 def _as(output: Mapping[str, Any]) -> Literal["delegation", "team", ""]:

@@ -46,6 +46,8 @@ ABOUT: dict[str, str] = {
     "agent_from": "Expression that gives the name of an agent, or with `team` of a member.",
     "team": "Node whose output is the team that `agent_from` chooses a member of.",
     "task": "What is to be done. {{ expressions }} are filled in. Without it: the run's request alone.",
+    "model": "Model for this node, provider:model. Without it: as for the agent.",
+    "temperature": "How freely the model answers, 0 to 2. Without it: as for the agent.",
     "outcomes": "What the outcome of the agent's report may be; conditions read `node.outcome`.",
     "compensation": "Agent node that undoes this one when an error handler compensates.",
     "over": "Expression that gives a list; the work is done for each `item` of it.",
@@ -54,6 +56,10 @@ ABOUT: dict[str, str] = {
     "inputs": "Inputs of that workflow; texts are templates, {{ expressions }} are filled in.",
     "MapNode.max_concurrent": "How many items are worked on at once.",
     "on_item_error": "fail: one failed item fails the map; continue: it is listed in `failed`.",
+    "ordered": (
+        "Items have `id` and `depends_on`: one begins when those that it depends on have ended, and is told "
+        "what they put out."
+    ),
     "of": "Node whose latest output people decide about, and which an edit replaces.",
     "body": "What people read besides. {{ expressions }} are filled in.",
     "ApprovalNode.approvers": "Who may decide: people, groups or roles. Without it: the channel's approvers.",

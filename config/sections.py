@@ -84,3 +84,10 @@ class PacksSection(Section):
     """Which workflow packs are trusted (`quartet workflows install`)."""
 
     trusted_keys: tuple[PublicKey, ...] = ()  # Ed25519 public keys, base64, of who may sign packs
+
+
+class ApiSection(Section):
+    """How the HTTP API treats its callers; keys are made with `quartet keys`."""
+
+    # Of each key, unless it has a number of its own; None: as many as they like.
+    requests_per_minute: int | None = Field(default=1_200, ge=1, le=1_000_000)

@@ -20,6 +20,7 @@ from config.paths import agent_files, default_knowledge
 from config.providers import BUILT_IN, ProviderSettings
 from config.sections import (
     AgentSettings,
+    ApiSection,
     ChatDefaults,
     DiscordSection,
     OwnProvider,
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     base_url_given: Annotated[HttpUrl | None, Field(alias="base_url"), Env("ORCHESTRATOR_BASE_URL")] = None
     api_key: Annotated[Token | None, Env("API_KEY")] = None
     insecure_bind: Annotated[bool, Env("QUARTET_INSECURE_BIND")] = False
+    api: ApiSection = ApiSection()
     cors_origins: Annotated[Origins, Env("CORS_ORIGINS")] = ("http://localhost:3000", "http://localhost:5173")
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],

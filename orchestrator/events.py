@@ -70,6 +70,14 @@ class ApiCall(Fact):
     about: Json = Field(default_factory=dict)  # metadata, names of tasks, the model that was wished, …
 
 
+class TurnPart(Fact):
+    """What a turn asks of one node alone. The words of who asks: never read as a template."""
+
+    name: str  # what who asks calls it
+    text: str  # what the node's agent reads in place of the turn's text
+    inputs: Json = Field(default_factory=dict)  # what was given with it
+
+
 class TurnRecord(Fact):
     """The turn that a run answers."""
 
@@ -82,6 +90,9 @@ class TurnRecord(Fact):
     earlier: tuple[Line, ...] = ()  # thread text that is not in our own record
     history: tuple[Line, ...] | None = None  # set: replaces the stored conversation for this run
     call: ApiCall | None = None  # None: it did not come over HTTP
+    # By node, where each is asked for something of its own. Such a node sees its part and what the nodes that
+    # lead to it put out, nothing else of the run.
+    parts: dict[str, TurnPart] = Field(default_factory=dict[str, TurnPart])
 
 
 class RunSettings(Fact):

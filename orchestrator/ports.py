@@ -12,6 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from orchestrator.api_keys import ApiKeys
 from orchestrator.events import (
     ApprovalId,
     ApprovalRequested,
@@ -32,6 +33,9 @@ from orchestrator.events import (
     Usage,
     Who,
 )
+from orchestrator.measures import Measures
+from orchestrator.run_keys import RunKeys
+from orchestrator.webhooks import Webhooks
 from orchestrator.workflow import Retry
 
 
@@ -129,8 +133,11 @@ class Log(Protocol):
         """
         ...
 
-    async def events(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
+    async def events(self, run_id: RunId, *, after: int = 0, limit: int | None = None) -> list[RunEvent]:
         """The run's events with `seq > after`, in order; empty for an unknown run.
+
+        Args:
+            limit: the first so many; None: all.
 
         Raises:
             UnknownEvent: the log holds something this program cannot read.
@@ -510,8 +517,21 @@ class Marks(Protocol):
         ...
 
 
-class Store(Log, Views, Deliveries, ChannelSettings, Definitions, Schedules, Marks, Protocol):
-    """One database behind all seven."""
+class Store(
+    Log,
+    Views,
+    Deliveries,
+    ChannelSettings,
+    Definitions,
+    Schedules,
+    Marks,
+    ApiKeys,
+    RunKeys,
+    Webhooks,
+    Measures,
+    Protocol,
+):
+    """One database behind all of them."""
 
     async def close(self) -> None:
         """Commit what is under way and close every connection."""
@@ -579,6 +599,7 @@ class StepInput(NamedTuple):
     undoing: str = ""  # the node whose work is to be undone; its output is `item`
     model: str = ""  # "provider:model" that the node wants; "": as for the agent
     temperature: float | None = None  # that the node wants; None: as for the agent
+    can_ask: bool = False  # the workflow leads on from here to a question for the person who asked
 
 
 class StepSink(Protocol):
@@ -655,8 +676,12 @@ class Agents(Protocol):
         """
         ...
 
-    def room(self, agent: str, settings: RunSettings) -> Room:
-        """Limits that hold for a step of this agent in a run with these settings."""
+    def room(self, agent: str, settings: RunSettings, model: str = "") -> Room:
+        """Limits that hold for a step of this agent in a run with these settings.
+
+        Args:
+            model: "provider:model" that the step's node wants; "": as for the agent.
+        """
         ...
 
     def retry(self, agent: str) -> Retry | None:

@@ -22,6 +22,7 @@ from orchestrator.errors import Conflict, NotFound, Refused
 from orchestrator.events import (
     ENDED,
     WITHDRAWN,
+    ApiCall,
     ApprovalId,
     Body,
     DecisionGiven,
@@ -46,6 +47,7 @@ from orchestrator.ids import new_run_id
 from orchestrator.ports import Accepted, Agents, News, Scheduler, Store
 from orchestrator.workflow import Workflow
 
+REMEMBERED = 10_000  # definitions that are known to be kept
 FOLLOW_POLL_S = 0.5  # a follower notices what other processes appended within this time
 
 
@@ -102,6 +104,7 @@ class Service:
         inputs: Mapping[str, Any] | None = None,
         priority: Priority | None = None,
         deadline: datetime | None = None,
+        engine: Engine | None = None,
     ) -> Accepted:
         """Make a run of a turn; it begins at once, or after the conversation's unfinished runs.
 
@@ -113,6 +116,7 @@ class Service:
             inputs: of the workflow; its defaults are filled in.
             priority: None: what the workflow's inputs say (`severity` critical to low), else medium.
             deadline: aware, UTC; a run that is not done by then ends as expired.
+            engine: None: the bot's; a run that brings keys of its own has models where the bot has none.
 
         Raises:
             NotFound: no such workflow.
@@ -126,7 +130,7 @@ class Service:
             workflow=definition.name,
             workflow_version=definition.version,
             workflow_digest=definition.digest,
-            engine=self._engine,
+            engine=engine or self._engine,
             turn=turn,
             settings=settings or RunSettings(),
             inputs=checked,
@@ -144,6 +148,7 @@ class Service:
         who: Who,
         inputs: Mapping[str, Any] | None = None,
         settings: RunSettings | None = None,
+        call: ApiCall | None = None,
     ) -> Accepted:
         """Begin a run that shares another one's past up to a step, with changed inputs where given.
 
@@ -154,6 +159,7 @@ class Service:
             who: asks for it; the new run's requester.
             inputs: those that change.
             settings: what holds in the channel now; None: what held for the other run.
+            call: how it came in over HTTP; None: it did not.
 
         Raises:
             NotFound: no such run.
@@ -172,7 +178,7 @@ class Service:
         past, visit = forks.past(events, node, new, datetime.now(UTC), changed=changed)
         created = state.created.model_copy(
             update={
-                "turn": state.created.turn.model_copy(update={"key": key, "who": who}),
+                "turn": state.created.turn.model_copy(update={"key": key, "who": who, "call": call}),
                 "inputs": given,
                 "deadline": None,
                 "settings": settings or state.created.settings,
@@ -197,6 +203,8 @@ class Service:
             await self.store.save_definition(
                 definition.digest, definition.model_dump(mode="json", by_alias=True)
             )
+            if len(self._saved) >= REMEMBERED:  # to save one again does no harm
+                self._saved.clear()
             self._saved.add(definition.digest)
 
     async def state(self, run_id: RunId) -> RunState:

@@ -100,8 +100,8 @@ class MapNode(Assigned):
     inputs: dict[str, Any] = Field(default_factory=dict)  # of that workflow; texts are templates
     max_concurrent: int = Field(default=4, ge=1, le=500)
     on_item_error: Literal["fail", "continue"] = "fail"
-    # Items are objects with `id` and `depends_on` (ids), such as a plan's tasks: one begins when those that it
-    # depends on have ended, and is told what they put out.
+    # Items are objects with `id` and `depends_on` (ids), such as a plan's tasks: one begins when those that
+    # it depends on have ended, and is told what they put out.
     ordered: bool = False
     compensation: NodeName | None = None
 
@@ -297,7 +297,7 @@ class Workflow(Part):
 
     @cached_property
     def straight(self) -> dict[str, str]:
-        """Nodes that lead, when they end well, to one agent's node and nowhere else, and it waits for no other.
+        """Nodes that lead, when they end well, to one agent's node alone, which waits for nothing else.
 
         Most steps of most runs: what follows them is looked up here instead of worked out.
         """

@@ -11,6 +11,14 @@ import structlog
 
 pytest_plugins = ["tests.parity"]
 
+# As the bot itself prints them: with all locals each traceback would take seconds, and show what is secret.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
 # Files that take minutes come first: a worker that began one last would keep the others waiting.
 LONG = ("tests/journey/", "tests/integration/test_cli.py", "tests/contract/test_adapters.py")
 # Storms come last, when little else wants the processor: they need all of it.

@@ -88,7 +88,7 @@ class ScriptedAgents:
                 return Choice(name, "fits")
         raise NoAgent(f"nobody has {', '.join(requires)}")
 
-    def room(self, agent: str, settings: RunSettings) -> Room:
+    def room(self, agent: str, settings: RunSettings, model: str = "") -> Room:
         return Room("", None, None)
 
     def retry(self, agent: str) -> Retry | None:

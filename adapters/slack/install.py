@@ -25,6 +25,7 @@ from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
 
 from adapters.database import Database
 from adapters.errors import NotAllowed, PlatformDown
+from adapters.sealed import CannotOpen, Seal
 from adapters.slack.installation import (
     LAST_USE_S,
     REFRESH_BEFORE_MIN,
@@ -35,7 +36,6 @@ from adapters.slack.installation import (
     why,
 )
 from adapters.slack.ports import BotToken
-from adapters.slack.sealed import CannotOpen, Seal
 from adapters.slack.tokens import API_URL, web_client
 
 SCHEMA = Path(__file__).with_name("schema.sql")  # of slack.db

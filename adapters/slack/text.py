@@ -69,7 +69,7 @@ def cut_escaped(text: str, limit: int) -> list[str]:
     line_end = 0
     for at, character in enumerate(text):
         cost = 5 if character == "&" else 4 if character in "<>" else 1
-        if size + cost > limit:
+        while size + cost > limit:  # behind the end of a line there may be too much still
             end = line_end if line_end - start > (at - start) // 2 else at
             parts.append(text[start:end])
             size = neutral_length(text[end:at])

@@ -76,7 +76,7 @@ class Asides:
         until = (datetime.now(UTC) + SIGNED_IN_FOR).isoformat()
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM sign_ins WHERE until < ? OR stamp != ?", (now_text(), stamp))
+            db.execute("DELETE FROM sign_ins WHERE until < ?", (now_text(),))
             db.execute(
                 "INSERT INTO sign_ins (digest, person, stamp, until) VALUES (?, ?, ?, ?)",
                 (_digest(token), person.model_dump_json(), stamp, until),
@@ -85,15 +85,15 @@ class Asides:
         await self._database.write(work)
         return token
 
-    async def signed_in(self, token: str, stamp: str) -> Person | None:
-        """Whose cookie this is."""
+    async def signed_in(self, token: str) -> tuple[Person, str] | None:
+        """Whose cookie this is, and the stamp of the key that was given for it."""
 
-        def work(db: sqlite3.Connection) -> Person | None:
+        def work(db: sqlite3.Connection) -> tuple[Person, str] | None:
             row = db.execute(
-                "SELECT person FROM sign_ins WHERE digest = ? AND stamp = ? AND until > ?",
-                (_digest(token), stamp, now_text()),
+                "SELECT person, stamp FROM sign_ins WHERE digest = ? AND until > ?",
+                (_digest(token), now_text()),
             ).fetchone()
-            return Person.model_validate_json(row["person"]) if row else None
+            return (Person.model_validate_json(row["person"]), row["stamp"]) if row else None
 
         return await self._database.read(work)
 

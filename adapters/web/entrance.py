@@ -1,7 +1,7 @@
 """The door of the page: where a request comes from, who it is, signing in and out.
 
-Without a key everyone who reaches the page is the person "you". With one, people sign in with it
-and a name of their own, for a cookie that scripts cannot read.
+Where no key is asked for, everyone who reaches the page is the person "you". Else people sign in, with
+a key that has a name or with one for all and a name of their own, for a cookie that scripts cannot read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Entrance:
     """Lets requests in.
 
     Args:
-        sign_in: checks keys; None: there is no key.
+        sign_in: checks keys; None: nobody needs one.
         secure_cookie: the page is reached over https.
     """
 
@@ -43,11 +43,6 @@ class Entrance:
         self._sign_in = sign_in
         self._secure_cookie = secure_cookie
         self._wrong_keys = WrongKeys(WRONG_KEYS)
-
-    @property
-    def has_key(self) -> bool:
-        """Whether people sign in."""
-        return self._sign_in is not None
 
     def guarded(self, endpoint: Endpoint, *, anyone: bool) -> Callable[[Request], Awaitable[Response]]:
         """Let in who may come in, and put the page's headers on every answer.
@@ -76,18 +71,20 @@ class Entrance:
         return await endpoint(request, person)
 
     async def _person(self, request: HTTPConnection) -> Person | None:
-        if self._sign_in is None:
+        if self._sign_in is None or not await self._sign_in.is_needed():
             return LOCAL
         token = request.cookies.get(COOKIE, "")
-        return await self._asides.signed_in(token, self._sign_in.stamp) if token else None
+        signed_in = await self._asides.signed_in(token) if token else None
+        return signed_in[0] if signed_in and await self._sign_in.counts(signed_in[1]) else None
 
     async def signed_in(self, connection: HTTPConnection) -> Person | None:
-        """Who signed in with a key, for other routes of this server; None: nobody, or there is no key."""
-        return None if self._sign_in is None else await self._person(connection)
+        """Who signed in with a key, for other routes of this server; None: nobody, or none is needed."""
+        person = await self._person(connection)
+        return None if person is LOCAL else person
 
     async def sign_in_page(self, request: Request, _: Person) -> Response:
         """Ask for a name and the key."""
-        if self._sign_in is None:
+        if self._sign_in is None or not await self._sign_in.is_needed():
             return RedirectResponse("/", 303)
         return self._key_page(_local_path(request.query_params.get("next", "/")))
 
@@ -100,7 +97,7 @@ class Entrance:
 
     async def take_key(self, request: Request, _: Person) -> Response:
         """Check a key; the right one is answered with a cookie."""
-        if self._sign_in is None:
+        if self._sign_in is None or not await self._sign_in.is_needed():
             return RedirectResponse("/", 303)
         fields = await guard.read_fields(request)
         if isinstance(fields, Refusal):
@@ -112,15 +109,20 @@ class Entrance:
         if wait_s:
             wrong = "Too many wrong keys. Wait a minute."
             return self._key_page(next_path, name=name[:60], wrong=wrong, status=429, wait_s=wait_s)
-        key_name = self._sign_in.check(fields.get("key", ""))
-        if key_name is None:
+        given = await self._sign_in.check(fields.get("key", ""))
+        if isinstance(given, str):  # it is one of ours: no guess
+            return self._key_page(next_path, name=name[:60], wrong=given, status=403)
+        if given is None:
             self._wrong_keys.note(address)
-            wrong = "That is not the key of this server. It is the value of API_KEY."
+            wrong = "That is not the key of this server, nor a named one."
             return self._key_page(next_path, name=name[:60], wrong=wrong, status=401)
-        person = inbound.person_named(name) or inbound.person_named(key_name)
+        if given.name:
+            person = inbound.key_person(given.name, is_admin=given.is_admin)
+        else:
+            person = inbound.person_named(name)
         if person is None:
             return self._key_page(next_path, wrong="Give a name, by which others know you.", status=422)
-        token = await self._asides.sign_in(person, self._sign_in.stamp)
+        token = await self._asides.sign_in(person, given.stamp)
         response = RedirectResponse(next_path, 303)
         response.set_cookie(
             COOKIE,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData, UploadFile
@@ -40,16 +40,27 @@ PAGE_HEADERS: Mapping[str, str] = {
 }
 
 
-class SignIn(Protocol):
-    """How people prove that they may use the page, when a key is set."""
+class KeyGiven(NamedTuple):
+    """A key that lets in."""
 
-    @property
-    def stamp(self) -> str:
-        """Changes when the key does; sign-ins of another stamp end. Never the key itself."""
+    stamp: str  # says which key, never the key itself; sign-ins last as long as it counts
+    name: str = ""  # the person is called so; "": people give a name of their own
+    is_admin: bool = True
+
+
+class SignIn(Protocol):
+    """How people prove that they may use the page."""
+
+    async def is_needed(self) -> bool:
+        """False: whoever reaches the page is let in."""
         ...
 
-    def check(self, key: str) -> str | None:
-        """The name that goes with the key; None: not a key of ours."""
+    async def check(self, key: str) -> KeyGiven | str | None:
+        """What a key lets do; text: why this one of ours does not let in; None: it is none of ours."""
+        ...
+
+    async def counts(self, stamp: str) -> bool:
+        """Whether the key of a stamp still lets in."""
         ...
 
 

@@ -240,3 +240,11 @@ def person_named(name: str) -> Person | None:
     shown = " ".join(clean_text(name).split())[:60]
     slug = re.sub(r"[^\w-]+", "-", shown.casefold()).strip("-_")
     return Person(platform="web", id=slug, name=shown, is_admin=True) if slug else None
+
+
+def key_person(name: str, *, is_admin: bool) -> Person:
+    """The person who signs in with a key that has a name.
+
+    The dot keeps the id apart from names that people give themselves: nobody can call themselves a key.
+    """
+    return Person(platform="web", id=f"key.{name}", name=name, is_admin=is_admin)

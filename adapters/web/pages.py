@@ -19,7 +19,7 @@ from adapters.web.asides import Asides
 from adapters.web.assets import STAMP, asset
 from adapters.web.delivery import Delivery
 from adapters.web.drawing import Drawing
-from adapters.web.entrance import Endpoint, Entrance
+from adapters.web.entrance import LOCAL, Endpoint, Entrance
 from adapters.web.feed import Feed
 from adapters.web.inbound import CHOICES, MOST_CHARACTERS, MOST_FILES, GivenFile, Refusal
 from adapters.web.messages import Listed, Messages
@@ -121,7 +121,7 @@ class Pages:
             "chat.html",
             stamp=STAMP,
             person=person,
-            signed_in=self._entrance.has_key,
+            signed_in=person is not LOCAL,
             listing=listing_html(await self._messages.listing(), slug),
             slug=slug,
             title=listed.title if listed else "New conversation",

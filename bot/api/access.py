@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -24,12 +25,30 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.wrong_keys import WrongKeys
-from bot.api.auth import SCOPE_KEY, authenticate
+from bot.api.auth import SCOPE_KEY, Entries, authenticate
 from bot.api.core import Core
 from bot.api.errors import ProblemError
+from bot.api.limiting import PER_MINUTE, Limiter
+from bot.api.tickets import Tickets
+from bot.key_ring import KeyRing
 from config.values import is_loopback
+from orchestrator.errors import StoreFailed
 
-OURS: Final = ("/v1/", "/docs", "/redoc", "/openapi.json")
+log = structlog.get_logger(__name__)
+
+OURS: Final = (
+    "/v1/",
+    "/api/",
+    "/run-graph",
+    "/status/",
+    "/workflows",
+    "/ws/",
+    "/metrics",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+)
+STARTS_BY_GET: Final = frozenset({"/api/execute/stream"})  # EventSource knows GET alone
 SLACKS: Final = "/slack/"  # signed by Slack, or pages that lead to Slack: open to the internet
 MAX_SIGNED: Final = 2_000_000  # bytes of a call under SLACKS; Slack's own stay far below
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -48,6 +67,7 @@ class Access:
     cors_origins: tuple[str, ...] = ()  # origins of pages that may call; "*": any
     base_url: str = ""  # the public address of this server, if it has one
     any_peer: bool = False  # without a key: other machines may call too, where no proxy stands between
+    per_minute: int | None = PER_MINUTE  # requests of each caller; None: as many as they like
     max_body: int = 4 * 1024 * 1024  # bytes, of our own routes
     max_upload: int = 64 * 1024 * 1024  # bytes, of the adapters' routes
 
@@ -59,15 +79,26 @@ class Guard:
         app: what comes after.
         core: for the page's cookie.
         access: the rules.
+        ring: the named keys.
+        tickets: that were given.
         adapter_routes: routes that see to their own signing in; may grow later.
     """
 
-    def __init__(self, app: ASGIApp, core: Core, access: Access, adapter_routes: Sequence[BaseRoute]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        core: Core,
+        access: Access,
+        ring: KeyRing,
+        tickets: Tickets,
+        adapter_routes: Sequence[BaseRoute],
+    ) -> None:
         self._app = app
         self._core = core
         self._access = access
         self._adapter_routes = adapter_routes
-        self._wrong_keys = WrongKeys(WRONG_KEYS)
+        self._entries = Entries(core, access.api_key, ring, tickets, WrongKeys(WRONG_KEYS))
+        self._limiter = Limiter(access.per_minute)
         self._origins = frozenset(o.rstrip("/").lower() for o in access.cors_origins)
         self._base_host = (urlsplit(access.base_url).hostname or "").lower().rstrip(".")
 
@@ -78,32 +109,44 @@ class Guard:
             return
         connection = HTTPConnection(scope)
         try:
-            adapters_own = self._is_adapters_own(scope)
-            slacks = scope["path"].startswith(SLACKS)
-            if scope["path"] != "/health":
-                if not slacks:
-                    self._check_host(connection)
-                if scope["type"] == "websocket" or scope["method"] not in SAFE:
-                    self._check_origin(scope, connection.headers)
-                if not adapters_own and not scope["path"].startswith(OURS):
-                    self._core.ready()  # it may well be there when the bot has started: 503, not 404
-                if not adapters_own:
-                    scope[SCOPE_KEY] = await authenticate(
-                        connection, self._core, self._access.api_key, self._wrong_keys
-                    )
-            limit = self._access.max_upload if adapters_own else self._access.max_body
-            limit = min(limit, MAX_SIGNED) if slacks else limit
-            limited = _Limited(receive, limit)
-            if _length(connection.headers) > limit:
-                await limited.drain()
-                raise too_large(limit)
+            limited = await self._admit(connection, scope, receive)
         except ProblemError as error:
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 4403, "reason": error.detail[:100]})
-                return
-            await error.response()(scope, receive, send)
+            await _refuse(error, scope, receive, send)
+            return
+        except StoreFailed as error:
+            log.warning("the keys could not be read", action="keys_unread", error=str(error))
+            detail = "The database fails, so no key can be checked; the log of the bot says why."
+            await _refuse(ProblemError(503, detail, headers={"Retry-After": "5"}), scope, receive, send)
             return
         await self._app(scope, limited if scope["type"] == "http" else receive, send)
+
+    async def _admit(self, connection: HTTPConnection, scope: Scope, receive: Receive) -> _Limited:
+        """Say who calls, and return what is read of the body.
+
+        Raises:
+            ProblemError: the call is not let through.
+            StoreFailed: nobody can say which keys there are.
+        """
+        path: str = scope["path"]
+        adapters_own = self._is_adapters_own(scope)
+        slacks = path.startswith(SLACKS)
+        if path != "/health":
+            if not slacks:
+                await self._check_host(connection)
+            if scope["type"] == "websocket" or scope["method"] not in SAFE or path in STARTS_BY_GET:
+                self._check_origin(connection.headers)
+            if not adapters_own and not path.startswith(OURS):
+                self._core.ready()  # it may well be there when the bot has started: 503, not 404
+            if not adapters_own:
+                caller = scope[SCOPE_KEY] = await authenticate(connection, self._entries)
+                await self._limiter.count(caller)
+        limit = self._access.max_upload if adapters_own else self._access.max_body
+        limit = min(limit, MAX_SIGNED) if slacks else limit
+        limited = _Limited(receive, limit)
+        if _length(connection.headers) > limit:
+            await limited.drain()
+            raise too_large(limit)
+        return limited
 
     def _is_adapters_own(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -111,8 +154,9 @@ class Guard:
             return False
         return any(route.matches(scope)[0] is not Match.NONE for route in self._adapter_routes)
 
-    def _check_host(self, connection: HTTPConnection) -> None:
-        if self._access.api_key:
+    async def _check_host(self, connection: HTTPConnection) -> None:
+        # While the bot starts nobody knows the named keys: then as if there were none.
+        if self._access.api_key or (self._core.service is not None and await self._entries.are_closed()):
             return  # a page that reached us by a trick still lacks the key
         host = _hostname(connection.headers.get("host", ""))
         if self._is_outside(host, connection):
@@ -146,9 +190,11 @@ class Guard:
             or any(urlsplit(origin).hostname == host for origin in self._origins)
         )
 
-    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+    def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
         if origin is None:
+            if headers.get("sec-fetch-site") in ("cross-site", "same-site"):  # an image, a link, a frame
+                raise ProblemError(403, "Other sites' pages may not call this; see CORS_ORIGINS.")
             return  # not a browser, or a form of our own page in a browser of old
         given = origin.rstrip("/").lower()
         if "*" in self._origins or given in self._origins:
@@ -159,6 +205,16 @@ class Guard:
         raise ProblemError(
             403, f"Pages of {origin[:100]!r} may not call this server; CORS_ORIGINS lists those that may."
         )
+
+
+async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer; a socket too, before it is accepted, so that the client sees the status and the reason."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        # The server knows no answer with a body: it makes a bare 403 of this.
+        code = 4000 + error.status
+        await send({"type": "websocket.close", "code": code, "reason": error.detail[:100]})
+        return
+    await error.response()(scope, receive, send)
 
 
 def too_large(limit: int) -> ProblemError:

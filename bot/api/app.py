@@ -19,8 +19,19 @@ from bot.api.access import Access, Guard
 from bot.api.approvals import Approvals
 from bot.api.chat import Chat
 from bot.api.core import Core
+from bot.api.execute import Execute
+from bot.api.graphs import Graphs
 from bot.api.health import HealthRoute
-from bot.api.runs import HEARTBEAT_S, Runs
+from bot.api.keys import Keys
+from bot.api.metrics import Measuring, Meters, Metrics
+from bot.api.request_ids import HEADER, RequestIds
+from bot.api.runs import Runs
+from bot.api.security_schemes import add_security
+from bot.api.sessions import Sessions
+from bot.api.sse import HEARTBEAT_S
+from bot.api.tickets import TicketRoute, Tickets
+from bot.api.webhooks import WebhookRoutes
+from bot.key_ring import KeyRing
 
 DESCRIPTION = (
     "Four agents (researcher, planner, builder, reviewer) work on a turn. "
@@ -48,6 +59,7 @@ class Api(FastAPI):
                         schema = content.get("application/json", {}).get("schema", {})
                         if status >= "400" and schema.get("$ref", "").endswith("/Problem"):
                             response["content"] = {errors.MEDIA_TYPE: content["application/json"]}
+            add_security(document)
             self.openapi_schema = document
         return self.openapi_schema
 
@@ -59,6 +71,7 @@ def create_api(
     adapter_routes: Iterable[BaseRoute] = (),
     version: str = "0.1.0",
     heartbeat_s: float = HEARTBEAT_S,
+    ring: KeyRing | None = None,
 ) -> FastAPI:
     """The app.
 
@@ -68,7 +81,10 @@ def create_api(
         adapter_routes: see `mount`.
         version: of the distribution.
         heartbeat_s: seconds between signs of life in a silent stream.
+        ring: the named keys, if others look at them as well; None: those of the core's store.
     """
+    ring = ring or KeyRing(lambda: core.ready().store)
+    tickets, meters = Tickets(), Meters()
     mounted: list[BaseRoute] = []
     app = Api(
         title="Quartet",
@@ -77,26 +93,41 @@ def create_api(
         docs_url=None,  # FastAPI's pages load scripts from elsewhere
         redoc_url=None,
         middleware=[
+            Middleware(Measuring, meters=meters, core=core),
+            Middleware(RequestIds),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(access.cors_origins),
-                allow_methods=["GET", "POST", "DELETE"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=[
                     "Authorization",
                     "Content-Type",
                     "Idempotency-Key",
                     "Last-Event-ID",
                     "X-API-Key",
+                    HEADER,
                 ],
-                expose_headers=["Location", "Retry-After"],
+                expose_headers=["Location", "Retry-After", HEADER],
             ),
             Middleware(errors.LastResort),
-            Middleware(Guard, core=core, access=access, adapter_routes=mounted),
+            Middleware(Guard, core=core, access=access, ring=ring, tickets=tickets, adapter_routes=mounted),
         ],
     )
     app.state.adapter_routes = mounted
     errors.install(app)
-    for family in (HealthRoute(core), Chat(core), Runs(core, heartbeat_s=heartbeat_s), Approvals(core)):
+    for family in (
+        HealthRoute(core),
+        Chat(core),
+        Runs(core, heartbeat_s=heartbeat_s),
+        Approvals(core),
+        Graphs(core),
+        Execute(core, heartbeat_s=heartbeat_s),
+        Sessions(core),
+        TicketRoute(tickets),
+        Keys(core, ring),
+        WebhookRoutes(core),
+        Metrics(core, meters),
+    ):
         app.include_router(family.router())
 
     page: list[str] = []

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, ValidationError
 
-from bot.api.auth import CallerOf, needs
+from bot.api.auth import CallerOf, needs, needs_name
 from bot.api.core import Core
 from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text
@@ -52,6 +52,7 @@ class Approvals:
             self.approvals,
             methods=["GET"],
             dependencies=[needs("read")],
+            operation_id="listApprovals",
             summary="Questions that wait for people",
             responses=problems(),
         )
@@ -59,7 +60,8 @@ class Approvals:
             "/v1/approvals/{approval_id}",
             self.decide,
             methods=["POST"],
-            dependencies=[needs("approve")],
+            dependencies=[needs("approve"), needs_name()],
+            operation_id="decideApproval",
             summary="Decide",
             responses=problems(404, 409, 415),
         )

@@ -1,25 +1,34 @@
-"""Who calls: by `X-API-Key` or bearer, by the page's cookie, or anyone on loopback without a key."""
+"""Who calls: by key, by ticket, by the page's cookie, or anyone on loopback where no key is asked for.
+
+Calls need a key when API_KEY is set, or as soon as there is a named key (`quartet keys`) that was not
+revoked. Reasons of refusals tell only those more who showed a whole key of ours.
+"""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Protocol, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from adapters.contract import Person
 from adapters.wrong_keys import WrongKeys
 from bot.api.core import Core
 from bot.api.errors import ProblemError
+from bot.key_ring import KeyRing
 from bot.permissions import Actor
+from orchestrator.api_keys import KEY_SCOPES, ApiKey
+from orchestrator.api_keys import KeyScope as Scope
 from orchestrator.events import Who
 
 SCOPE_KEY = "quartet.caller"
-
-Scope = Literal["read", "run", "approve", "admin"]
+SCOPES: Final[frozenset[Scope]] = frozenset(KEY_SCOPES)
 """read: look at runs; run: start, stop, steer them; approve: decide; admin: all of it, keys and webhooks."""
-SCOPES: Final[frozenset[Scope]] = frozenset({"read", "run", "approve", "admin"})
+PEOPLES: Final[frozenset[Scope]] = SCOPES - {"admin"}
+LONGEST: Final = 4_096  # characters of a key that is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,9 @@ class Caller:
     who: Who
     actor: Actor
     scopes: frozenset[Scope] = SCOPES
+    has_name: bool = True  # False: whoever knows API_KEY
+    key_id: str = ""  # of the named key; "": none was shown
+    per_minute: int | None = None  # requests; None: as many as the settings say
 
     def may(self, scope: Scope) -> bool:
         """Whether the key allows it."""
@@ -36,40 +48,127 @@ class Caller:
 
 
 # Whoever holds the key, or sits at the machine where no key is needed, runs this bot.
-KEY_HOLDER = Caller(Who(key="api:key", name="API"), Actor("api:key", is_admin=True))
+KEY_HOLDER = Caller(Who(key="api:key", name="API"), Actor("api:key", is_admin=True), has_name=False)
 LOCAL = Caller(Who(key="api:local", name="local API"), Actor("api:local", is_admin=True))
 
 
-async def authenticate(connection: HTTPConnection, core: Core, api_key: str, wrong_keys: WrongKeys) -> Caller:
+class TakesTickets(Protocol):
+    """What knows tickets: `tickets.Tickets`."""
+
+    def take(self, ticket: str) -> Caller | None:
+        """Whom an unused ticket stands for; it is used up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """All that lets a call in."""
+
+    core: Core  # knows who is signed in on the page
+    api_key: str  # the value of API_KEY; "": not set
+    ring: KeyRing
+    tickets: TakesTickets
+    wrong_keys: WrongKeys  # who gave too many is not listened to
+
+    async def are_closed(self) -> bool:
+        """Whether calls need a key."""
+        return bool(self.api_key) or await self.ring.is_closed()
+
+
+async def authenticate(connection: HTTPConnection, entries: Entries) -> Caller:
     """Who calls.
 
-    Args:
-        connection: the call.
-        core: knows who is signed in on the page.
-        api_key: what has to be shown; "" if nothing has to.
-        wrong_keys: who gave too many is not listened to.
-
     Raises:
-        ProblemError: 401, 429.
+        ProblemError: 401, 429; 503 while nobody can say which keys there are.
+        StoreFailed: likewise.
     """
-    shown = _shown(connection) if api_key else []
+    shown = _shown(connection)
+    if not shown:
+        caller = await _by_ticket(connection, entries)
+        if caller is not None:
+            return caller
+    elif entries.api_key or await entries.are_closed():
+        return await _by_key(shown, connection, entries)
+    # A wrong key is an error even when a good cookie comes with it; hence only now.
+    person = await entries.core.cookie_person(connection) if entries.core.cookie_person is not None else None
+    if person is not None:
+        return _person(person)
+    if not await entries.are_closed():
+        return LOCAL
+    raise _refused(_missing(connection))
+
+
+async def _by_key(shown: Sequence[str], connection: HTTPConnection, entries: Entries) -> Caller:
     address = connection.client.host if connection.client else ""
-    wait_s = wrong_keys.wait_s(address) if shown else 0
+    if len(set(shown)) > 1:
+        raise _refused("Two different keys came with this call; send one, as X-API-Key or as Bearer.")
+    key = shown[0]
+    # Before the waiting below, since 256 random bits cannot be guessed: behind a proxy, where all come from
+    # one address, one client's wrong keys do not shut out the others.
+    found = await entries.ring.find(key) if key.startswith("qk_") and len(key) < LONGEST else None
+    if found is not None and found.state == "living":
+        return _named(found.key)
+    wait_s = entries.wrong_keys.wait_s(address)
     if wait_s:  # the right key too: else guessing would go on as fast as before
         detail = f"Too many wrong keys came from your address; try again in {wait_s} seconds."
         raise ProblemError(429, detail, headers={"Retry-After": str(wait_s)})
-    if any(_same(key, api_key) for key in shown):
+    if entries.api_key and len(key) < LONGEST and _same(key, entries.api_key):
         return KEY_HOLDER
-    person = await core.cookie_person(connection) if core.cookie_person is not None else None
-    # A wrong key is an error even when a good cookie comes with it.
-    if person is not None and not shown:
-        return Caller(Who(key=person.key, name=person.name), Actor.of(person))
-    if not api_key:
-        return LOCAL
-    if shown:
-        wrong_keys.note(address)
-    detail = "This key is not the one of API_KEY." if shown else "A key is needed: X-API-Key or Bearer."
-    raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+    if found is not None:  # it was ours: no guess
+        raise _refused(f"This key {_ENDED[found.state]}; ask who runs this bot for another one.")
+    entries.wrong_keys.note(address)
+    raise _refused("This is no key of this server.")
+
+
+_ENDED: Final = {"expired": "has expired", "revoked": "was revoked"}
+
+
+async def _by_ticket(connection: HTTPConnection, entries: Entries) -> Caller | None:
+    """Whom the ticket in the address stands for; None: there is none, or none is needed."""
+    given = connection.query_params.getlist("ticket")
+    if not given:
+        return None
+    if connection.scope["type"] == "http" and connection.scope["method"] != "GET":
+        if not await entries.are_closed():
+            return None
+        raise _refused(
+            "Tickets are for streams and sockets, that is GET and WebSocket; send the key in a header."
+        )
+    caller = entries.tickets.take(given[0]) if len(given) == 1 else None
+    if caller is not None and caller.key_id and await entries.ring.living(caller.key_id) is None:
+        caller = None  # the key ended within the minute
+    if caller is LOCAL and await entries.are_closed():
+        caller = None  # there was no key yet when it was given
+    if caller is None and await entries.are_closed():
+        raise _refused("This ticket was used, or is older than a minute: POST /v1/tickets gives another one.")
+    return caller
+
+
+def _refused(detail: str) -> ProblemError:
+    return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _missing(connection: HTTPConnection) -> str:
+    """What to do, for a call without a key that we looked at."""
+    if "authorization" in connection.headers:
+        return "A key is needed as `Authorization: Bearer KEY` or `X-API-Key: KEY`; this is another scheme."
+    if not {"key", "api_key", "apikey", "token", "access_token"}.isdisjoint(connection.query_params):
+        return (
+            "Keys are not taken from the address, which ends up in logs: send X-API-Key or Bearer, "
+            "or a ticket (POST /v1/tickets). Replace the key that stood there."
+        )
+    return "A key is needed: X-API-Key or Bearer."
+
+
+def _named(key: ApiKey) -> Caller:
+    who = Who(key=f"api:{key.name}", name=key.name)
+    actor = Actor(who.key, is_admin="admin" in key.scopes)
+    return Caller(who, actor, key.scopes, key_id=key.id, per_minute=key.per_minute)
+
+
+def _person(person: Person) -> Caller:
+    scopes = SCOPES if person.is_admin else PEOPLES
+    return Caller(Who(key=person.key, name=person.name), Actor.of(person), scopes)
 
 
 def _shown(connection: HTTPConnection) -> list[str]:
@@ -78,7 +177,7 @@ def _shown(connection: HTTPConnection) -> list[str]:
         scheme, _, key = value.partition(" ")
         if scheme.lower() == "bearer":
             keys.append(key.strip())
-    return keys
+    return [key for key in keys if key]
 
 
 def _same(shown: str, expected: str) -> bool:
@@ -104,5 +203,19 @@ def needs(scope: Scope) -> Any:
         if not caller.may(scope):
             have = ", ".join(sorted(caller.scopes)) or "nothing"
             raise ProblemError(403, f"This needs a key with the scope {scope!r}; yours allows: {have}.")
+
+    return Depends(check)
+
+
+def needs_name() -> Any:
+    """A route's dependency: 403 for whoever knows API_KEY, since the log is to say who decided."""
+
+    def check(caller: CallerOf) -> None:
+        if not caller.has_name:
+            raise ProblemError(
+                403,
+                "Decisions need a key with a name of its own, which is who decided: "
+                "`quartet keys add NAME --scope approve` makes one.",
+            )
 
     return Depends(check)

@@ -1,105 +1,38 @@
-"""`POST /v1/chat`: one turn, and the answer when it is there.
+"""`POST /v1/chat` and `WS /v1/chat/stream`: one turn, and its answer at once or agent by agent.
 
 The run does not hang on the call: who hangs up, or waits too long, finds it under its id, or by
-calling again with the same `Idempotency-Key`.
+calling again with the same idempotency key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
+from collections import OrderedDict
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Final
 
-from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from fastapi import APIRouter, Request, Response, WebSocket
+from pydantic import ValidationError
 
 from bot.api.auth import Caller, CallerOf, needs
+from bot.api.chat_events import ChatEvents
+from bot.api.chat_models import ChatRequest, ContextIn, StreamRequest, line, read_context
 from bot.api.core import Core
-from bot.api.errors import field_errors, invalid, problems, wrong
-from bot.api.json_values import JsonObject, Text, clean_text
+from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
+from bot.api.feeds import Doing
+from bot.api.sockets import Socket, opened
+from bot.api.starting import IdempotencyKey, check_key, digest_of
 from bot.api.views import ChatResponse, chat_response, inside_id, outside_id
-from bot.intake import MAX_TEXT
 from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.errors import NotFound
-from orchestrator.events import Line, RunId, RunSettings, TurnRecord
+from orchestrator.events import ApiCall, RunId, RunSettings, TurnRecord
 from orchestrator.service import Service
+from orchestrator.workflow import Workflow
 
-WAIT_S = 600.0  # a call waits this long if it does not say otherwise
-MAX_CONTEXT = 50  # keys
-MAX_CONTEXT_TEXT = 4_000  # characters of one value
-
-
-class MessageIn(BaseModel):
-    """A message of the conversation."""
-
-    role: Literal["user", "assistant", "system"]
-    content: Text = Field(max_length=MAX_TEXT)
-
-
-class ContextIn(BaseModel):
-    """What goes with a turn. Further keys (tone, length, format, …) reach the agents as text."""
-
-    model_config = ConfigDict(extra="allow")
-
-    approvals: Literal["auto", "ask"] = Field(default="auto", description="`ask`: 202 with the question")
-    workflow: Text | None = Field(default=None, description="null: the default")
-    language: Text = Field(default="", max_length=40, description='"": that of the turn')
-    timeout_s: float = Field(default=WAIT_S, ge=0, le=3600, description="how long this call waits")
-
-    @field_validator("timeout_s", mode="before")
-    @classmethod
-    def _seconds(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError("a number of seconds is due")  # noqa: TRY004 - pydantic wants ValueError
-        return value
-
-    @model_validator(mode="after")
-    def _small(self) -> ContextIn:
-        further = self.model_extra or {}
-        if len(further) > MAX_CONTEXT:
-            raise ValueError(f"has more than {MAX_CONTEXT} keys")
-        for key, text in self.further().items():
-            if len(key) > 64 or len(text) > MAX_CONTEXT_TEXT:
-                raise ValueError(f"{key[:64]!r} is longer than {MAX_CONTEXT_TEXT:,} characters")
-        return self
-
-    def further(self) -> dict[str, str]:
-        """What the agents are told."""
-        found = {key: _as_text(value) for key, value in (self.model_extra or {}).items()}
-        if self.language:
-            found["language"] = self.language
-        return {key: text for key, text in found.items() if text}
-
-
-class ChatRequest(BaseModel):
-    """A turn. Fields that are not named here are ignored."""
-
-    conversation_id: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        pattern=r"^[A-Za-z0-9._:@/+-]+$",
-        description="yours to choose; null makes a new conversation",
-    )
-    messages: list[MessageIn] = Field(
-        min_length=1,
-        max_length=500,
-        description="the last one is the turn; earlier ones replace the stored conversation for this run",
-    )
-    context: JsonObject = Field(default_factory=dict, description="see ContextIn")
-
-    @field_validator("messages")
-    @classmethod
-    def _turn_last(cls, messages: list[MessageIn]) -> list[MessageIn]:
-        if messages[-1].role != "user":
-            raise ValueError("the last message has to be the user's: it is the turn")
-        if not messages[-1].content.strip():
-            raise ValueError("the last message is empty: write what you want to know or have done")
-        return messages
+KEPT: Final = 32  # definitions of runs that sockets follow
 
 
 class Chat:
@@ -107,6 +40,7 @@ class Chat:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._workflows: OrderedDict[str, Workflow] = OrderedDict()  # by digest: they never change
 
     def router(self) -> APIRouter:
         """To be included."""
@@ -115,6 +49,7 @@ class Chat:
             "/v1/chat",
             self.chat,
             methods=["POST"],
+            operation_id="startChat",
             dependencies=[needs("run")],
             summary="One turn",
             response_model=ChatResponse,
@@ -124,6 +59,7 @@ class Chat:
                 **problems(415),
             },
         )
+        router.add_api_websocket_route("/v1/chat/stream", self.stream, dependencies=[needs("read")])
         return router
 
     async def chat(
@@ -132,7 +68,7 @@ class Chat:
         request: Request,
         response: Response,
         caller: CallerOf,
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> ChatResponse:
         """Start a turn and wait for its end.
 
@@ -149,6 +85,30 @@ class Chat:
             response.headers["Location"] = f"/v1/runs/{run_id}"
         return chat_response(state)
 
+    async def stream(self, websocket: WebSocket, caller: CallerOf) -> None:
+        """Start a turn, or come back to one, and tell what its agents do."""
+        async with opened(websocket, self._core) as socket:
+            service = self._core.ready()
+            asked = await socket.first(StreamRequest)
+            run_id = await self._asked(service, asked, caller)
+            await self._tell(service, socket, run_id, asked.after)
+
+    # ── starting ─────────────────────────────────────────────────────────────────────────────
+
+    async def _asked(self, service: Service, asked: StreamRequest, caller: Caller) -> RunId:
+        """The run that a socket's first message is about."""
+        if asked.run_id is not None:
+            return RunId(asked.run_id)
+        if not caller.may("run"):
+            raise ProblemError(403, "To start a run takes a key with the scope 'run'.")
+        try:
+            body = ChatRequest.model_validate(asked.model_extra or {})
+        except ValidationError as error:
+            raise invalid(field_errors(error.errors())) from error
+        return await self._start(
+            service, body, self._context(service, body.context), caller, asked.idempotency_key
+        )
+
     def _context(self, service: Service, given: dict[str, Any]) -> ContextIn:
         context = read_context(given)
         try:
@@ -161,32 +121,29 @@ class Chat:
         self, service: Service, body: ChatRequest, context: ContextIn, caller: Caller, key: str | None
     ) -> RunId:
         client_id = body.conversation_id or f"c-{uuid.uuid4().hex[:16]}"
-        conversation = inside_id(client_id)
-        text = body.messages[-1].content
         if key is not None:
-            _check_key(key)
-        # Without a conversation the key alone says which turn it is.
-        named = body.conversation_id or ""
-        turn_key = f"api:{caller.who.key}:{named}:{key}" if key else f"api:{uuid.uuid4().hex}"
+            check_key(key)
+        turn = TurnRecord(
+            key=f"api:{caller.who.key}::{key}" if key else f"api:{uuid.uuid4().hex}",
+            text=body.messages[-1].content,
+            who=caller.who,
+            at=datetime.now(UTC),
+            context=context.further(),
+            history=tuple(map(line, body.messages[:-1])) if len(body.messages) > 1 else None,
+            call=ApiCall(key=key or "", digest=_digest(body)) if key else None,
+        )
         accepted = await service.start(
-            conversation_id=conversation,
-            turn=TurnRecord(
-                key=turn_key,
-                text=text,
-                who=caller.who,
-                at=datetime.now(UTC),
-                context=context.further(),
-                history=tuple(map(_line, body.messages[:-1])) if len(body.messages) > 1 else None,
-            ),
+            conversation_id=inside_id(client_id),
+            turn=turn,
             workflow=context.workflow or self._core.policy.workflow,
             settings=self._settings(context),
         )
         if accepted.duplicate:
             before = (await service.state(accepted.run_id)).created
-            if before.turn.text != text:
+            if _is_other(before.turn, turn):
                 there = outside_id(before.conversation_id)
                 raise wrong(
-                    "Idempotency-Key", f"was used for another message in {there!r}; take a new one for each"
+                    "Idempotency-Key", f"was used with another body in {there!r}; take a new one for each"
                 )
         return accepted.run_id
 
@@ -198,6 +155,8 @@ class Chat:
                 "language": context.language or settings.language,
             }
         )
+
+    # ── following ────────────────────────────────────────────────────────────────────────────
 
     async def _wait(self, service: Service, run_id: RunId, context: ContextIn, request: Request) -> RunState:
         """The run when it has ended, asks, or nobody waits for it any more."""
@@ -221,17 +180,51 @@ class Chat:
             await asyncio.gather(watching, return_exceptions=True)
         return state
 
+    async def _tell(self, service: Service, socket: Socket, run_id: RunId, after: int) -> None:
+        """Send what is told of the events behind `after`, up to the answer."""
+        row = await service.store.run(run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+        if after > row.seq:
+            raise wrong("after", f"is beyond the log, which has {row.seq} events")
+        events = ChatEvents(await self._workflow(service, run_id))
+        async with aclosing(self._core.live(run_id, 0, socket.gone)) as live:
+            async for event in live:
+                if isinstance(event, Doing):
+                    said = events.progress(event)
+                else:
+                    said = events.of(event)
+                    if said is not None and event.seq <= after and said["type"] != "complete":
+                        continue
+                if said is not None:
+                    await socket.send(said)
+                    if said["type"] == "complete":
+                        return
 
-def read_context(given: dict[str, Any]) -> ContextIn:
-    """Check what goes with a turn.
+    async def _workflow(self, service: Service, run_id: RunId) -> Workflow:
+        """The definition that a run keeps."""
+        created = (await service.store.events(run_id, limit=1))[0].body
+        digest: str = getattr(created, "workflow_digest", "")
+        workflow = self._workflows.get(digest)
+        if workflow is None:
+            workflow = Workflow.model_validate(await service.store.definition(digest))
+            self._workflows[digest] = workflow
+            while len(self._workflows) > KEPT:
+                self._workflows.popitem(last=False)
+        return workflow
 
-    Raises:
-        ProblemError: 422 with the field.
-    """
-    try:
-        return ContextIn.model_validate(given)
-    except ValidationError as error:
-        raise invalid(field_errors(error.errors(), "context")) from error
+
+def _digest(body: ChatRequest) -> str:
+    """Of what makes the turn; how long the caller waits for it is not part of that."""
+    sent = body.model_dump(mode="json")
+    sent["context"] = {name: value for name, value in body.context.items() if name != "timeout_s"}
+    return digest_of(sent)
+
+
+def _is_other(before: TurnRecord, now: TurnRecord) -> bool:
+    if before.call is None or now.call is None:  # of a version that kept no digest
+        return before.text != now.text
+    return before.call.digest != now.call.digest
 
 
 def _is_told(state: RunState) -> bool:
@@ -244,28 +237,3 @@ async def _watch(request: Request, gone: asyncio.Event) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     gone.set()
-
-
-def _line(message: MessageIn) -> Line:
-    match message.role:
-        case "user":
-            return Line(role="person", name="user", text=message.content)
-        case "assistant":
-            return Line(role="bot", name="Quartet", text=message.content)
-        case "system":  # the client's word is not ours: the agents read it as said by others
-            return Line(role="other", name="system", text=message.content)
-
-
-def _check_key(key: str) -> None:
-    try:
-        clean_text(key)
-    except ValueError as error:
-        raise wrong("Idempotency-Key", str(error)) from error
-    if not key.strip():
-        raise wrong("Idempotency-Key", "is empty; leave it out, or send a new text for each turn")
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 
 from adapters.contract import Person
 from bot.api.errors import ProblemError
+from bot.api.feeds import Doing, Ended, Feeds
 from bot.channel_settings import ChannelPolicy
 from orchestrator.events import RunEvent, RunId
 from orchestrator.service import Service
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from bot.own_keys import OwnKeys
+    from bot.webhooks.book import WebhookBook
 
 
 class Component(BaseModel):
@@ -33,6 +36,10 @@ def _nothing() -> Mapping[str, Component]:
     return {}
 
 
+def _no_models() -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(slots=True)
 class Core:
     """The bot, as the routes see it. The composition root sets the fields when each is there.
@@ -44,7 +51,16 @@ class Core:
     policy: ChannelPolicy = field(default_factory=ChannelPolicy)  # of turns that come over HTTP
     components: Callable[[], Mapping[str, Component]] = _nothing  # adapters and the like, by name
     cookie_person: Callable[[HTTPConnection], Awaitable[Person | None]] | None = None  # signed in on the page
+    providers: tuple[str, ...] = ()  # of models, the preferred one first; (): all agents work by rules
+    thrifty: Callable[[], Mapping[str, str]] = _no_models  # the cheapest model, by agent; slow: in a thread
+    own_keys: OwnKeys | None = None  # keeps the keys that sessions bring; None: they cannot bring any
+    webhooks: WebhookBook | None = None  # None: the bot is still starting
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: streams and waiting calls end
+    measured_to: int | None = None  # place in the log up to which metrics counted; None: nothing yet
+    feeds: Feeds = field(init=False)  # logs that clients follow
+
+    def __post_init__(self) -> None:
+        self.feeds = Feeds(self.closing)
 
     def ready(self) -> Service:
         """The service.
@@ -59,40 +75,36 @@ class Core:
         return self.service
 
     async def follow(self, run_id: RunId, after: int, *ends: asyncio.Event) -> AsyncGenerator[RunEvent, None]:
-        """`Service.follow`, which also ends when the server closes or one of `ends` is set."""
-        live = cast("AsyncGenerator[RunEvent, None]", self.ready().follow(run_id, after=after))
-        async with aclosing(live), aclosing(_until(live, self.closing, *ends)) as events:
-            async for event in events:
-                yield event
+        """The events with `seq > after`: those there are, then live, until the run has ended.
 
+        It also ends when the server closes or one of `ends` is set. However many follow a run, its log
+        is read once.
 
-async def _until(stream: AsyncIterator[T], *ends: asyncio.Event) -> AsyncGenerator[T, None]:
-    """The items of a stream, until it ends or one of the events is set."""
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(end.wait()) for end in ends]
-    try:
-        while True:
-            following = asyncio.create_task(_next(stream))
-            tasks[len(ends) :] = [following]  # cancelled with the others, whatever happens
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                return
-            try:
-                item = following.result()
-            except _End:
-                return
-            yield item
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        Raises:
+            NotFound: no such run.
+            UnknownEvent: the log holds something this program cannot read.
+        """
+        async with aclosing(self.feeds.follow(self.ready(), run_id, after, *ends)) as batches:
+            async for batch in batches:
+                if not isinstance(batch, Doing | Ended):
+                    for entry in batch:
+                        yield entry.event
 
+    async def live(
+        self, run_id: RunId, after: int, *ends: asyncio.Event
+    ) -> AsyncGenerator[RunEvent | Doing, None]:
+        """The same, and in between what agents do now (`Doing`), which may be lost."""
+        async with aclosing(self.feeds.follow(self.ready(), run_id, after, *ends, doing=True)) as batches:
+            async for batch in batches:
+                if isinstance(batch, Doing):
+                    yield batch
+                elif not isinstance(batch, Ended):
+                    for entry in batch:
+                        yield entry.event
 
-class _End(Exception):
-    """The stream is over; a task cannot raise StopAsyncIteration."""
+    def frames(self, run_id: RunId, after: int, *ends: asyncio.Event) -> AsyncGenerator[bytes, None]:
+        """The same events as frames for `sse.EventStream`, made once for all; `end` is the last one.
 
-
-async def _next(stream: AsyncIterator[T]) -> T:
-    try:
-        return await anext(stream)
-    except StopAsyncIteration:
-        raise _End from None
+        For an answer that is nothing else there is `run_stream.RunStream`, at a third of the work.
+        """
+        return self.feeds.frames(self.ready(), run_id, after, *ends)

@@ -7,7 +7,7 @@ broke inside is logged and never shown.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.errors import Conflict, NotFound, OrchestratorError, Refused, StoreFailed
@@ -146,11 +147,27 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = "There is nothing at this address; /docs lists what there is."
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        # Each method may be a route of its own; the error names those of the first alone.
+        allowed = ", ".join(sorted(_methods(request.scope, request.app.routes))) or (error.headers or {}).get(
+            "Allow", ""
+        )
         detail = f"{request.method} is not possible here; possible: {allowed}."
+        return ProblemError(405, detail, headers={**(error.headers or {}), "Allow": allowed}).response()
     elif error.status_code == 400:
         detail = "The body cannot be read: it is not JSON, or nested too deeply."
     return ProblemError(error.status_code, detail, headers=error.headers).response()
+
+
+def _methods(scope: Scope, routes: Iterable[BaseRoute]) -> set[str]:
+    """All that is possible at the address of a call."""
+    found: set[str] = set()
+    for route in routes:
+        family = getattr(route, "original_router", None)  # FastAPI keeps what was included as it was
+        if family is not None:
+            found |= _methods(scope, family.routes)
+        elif route.matches(scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return found
 
 
 async def _core(request: Request, error: Exception) -> Response:

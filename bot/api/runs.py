@@ -1,29 +1,45 @@
-"""`/v1/runs`: lists, one run, its log as a stream, and control."""
+"""`/v1/runs`: lists, one run, its log as a stream, control, and forks."""
 
 from __future__ import annotations
 
-import json
+import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.api.auth import Caller, CallerOf, needs
 from bot.api.core import Core
 from bot.api.errors import ProblemError, problems, wrong
+from bot.api.json_values import JsonObject, Text
+from bot.api.run_stream import RunStream
+from bot.api.sse import HEARTBEAT_S
+from bot.api.starting import IdempotencyKey, check_key, digest_of
 from bot.api.views import RunDetail, RunList, RunView, run_detail, run_view, unreadable_run
 from bot.permissions import may_stop
 from orchestrator.errors import NotFound, Refused, UnknownEvent
-from orchestrator.events import ENDED, RunEvent, RunId, RunStatus
+from orchestrator.events import ENDED, ApiCall, RunId, RunStatus
+from orchestrator.inputs import checked
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
+from orchestrator.workflow import Workflow
 
-HEARTBEAT_S: Final = 15
 KEPT: Final = 512  # views of ended runs kept for lists; they do not change any more
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+
+
+class ForkRequest(BaseModel):
+    """Where a run is begun anew."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"from_step": "builder"}]})
+
+    from_step: Text = Field(
+        min_length=1, max_length=200, description="a step of the run; what came before it is shared"
+    )
+    inputs: JsonObject | None = Field(
+        default=None, description="of the workflow: those that change; null: none"
+    )
 
 
 class Runs:
@@ -46,6 +62,7 @@ class Runs:
             "/v1/runs",
             self.runs,
             methods=["GET"],
+            operation_id="listRuns",
             dependencies=[needs("read")],
             summary="Runs, newest first",
             responses=problems(),
@@ -54,6 +71,7 @@ class Runs:
             "/v1/runs/{run_id}",
             self.run,
             methods=["GET"],
+            operation_id="getRun",
             dependencies=[needs("read")],
             summary="One run",
             responses=problems(404),
@@ -62,6 +80,7 @@ class Runs:
             "/v1/runs/{run_id}/events",
             self.events,
             methods=["GET"],
+            operation_id="streamRunEvents",
             dependencies=[needs("read")],
             summary="The log of a run, live",
             response_class=Response,
@@ -80,10 +99,25 @@ class Runs:
                 f"/v1/runs/{{run_id}}/{path}",
                 route,
                 methods=["POST"],
+                operation_id=f"{path}Run",
                 dependencies=[needs("run")],
                 summary=summary,
                 responses=problems(404, 409),
             )
+        router.add_api_route(
+            "/v1/runs/{run_id}/fork",
+            self.fork,
+            methods=["POST"],
+            operation_id="forkRun",
+            status_code=201,
+            dependencies=[needs("run")],
+            summary="Begin a run anew from a step on",
+            responses={
+                200: {"model": RunView, "description": "This very call came before; the run it made"},
+                201: {"description": "A new run"},
+                **problems(404, 409, 415),
+            },
+        )
         return router
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
@@ -140,20 +174,7 @@ class Runs:
             raise wrong("Last-Event-ID", f"is beyond the log, which has {row.seq} events")
         if row.status in ENDED and start == row.seq:
             return Response(status_code=204)  # tells an EventSource to stop coming back
-        return EventSourceResponse(
-            self._stream(service, row.id, start),
-            ping=self._heartbeat_s,
-            sep="\n",
-            headers={"Cache-Control": "no-cache, no-transform"},
-        )
-
-    async def _stream(self, service: Service, run_id: RunId, after: int) -> AsyncIterator[ServerSentEvent]:
-        async with aclosing(self._core.follow(run_id, after)) as events:
-            async for event in events:
-                yield _sent(event)
-        row = await service.store.run(run_id)
-        if row is not None and row.status in ENDED:  # otherwise the server closes: the client comes back
-            yield ServerSentEvent(event="end", data=json.dumps({"status": row.status}))
+        return RunStream(self._core, row.id, start, heartbeat_s=self._heartbeat_s)
 
     # ── control ──────────────────────────────────────────────────────────────────────────────
 
@@ -175,6 +196,52 @@ class Runs:
         await service.resume(RunId(run_id), who=caller.who)
         return run_view(await service.state(RunId(run_id)))
 
+    async def fork(
+        self,
+        run_id: str,
+        body: ForkRequest,
+        response: Response,
+        caller: CallerOf,
+        idempotency_key: IdempotencyKey = None,
+    ) -> RunView:
+        """Begin a run that shares another one's past up to a step, with changed inputs where given.
+
+        The other run stays as it is, and may have ended or not. The new one is another turn of the same
+        conversation. The same `Idempotency-Key` again gives the same run.
+        """
+        service = self._core.ready()
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+        state = await service.state((await _row(service, run_id)).id)
+        if body.from_step not in state.nodes:
+            there = ", ".join(dict.fromkeys(step.node for step in state.steps)) or "none yet"
+            raise wrong("from_step", f"the run has no step {body.from_step[:100]!r}; it has: {there[:500]}")
+        if body.inputs:
+            definition = Workflow.model_validate(
+                await service.store.definition(state.created.workflow_digest)
+            )
+            try:
+                checked(definition, {**state.created.inputs, **body.inputs})
+            except Refused as error:
+                raise wrong("inputs", str(error)) from error
+        digest = digest_of({"fork": run_id, **body.model_dump(mode="json")})
+        about = state.created.turn.call.about if state.created.turn.call else {}
+        accepted = await service.fork(
+            state.run_id,
+            body.from_step,
+            key=f"api:fork:{caller.who.key}:{idempotency_key or uuid.uuid4().hex}",
+            who=caller.who,
+            inputs=body.inputs,
+            call=ApiCall(key=idempotency_key or "", digest=digest, about=about),
+        )
+        forked = await service.state(accepted.run_id)
+        if accepted.duplicate:
+            if forked.created.turn.call is None or forked.created.turn.call.digest != digest:
+                raise wrong("Idempotency-Key", "was used with another body; take a new one for each")
+            response.status_code = 200
+        response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
+        return run_view(forked)
+
     async def _allowed(self, run_id: str, caller: Caller) -> Service:
         service = self._core.ready()
         row = await _row(service, run_id)
@@ -189,15 +256,3 @@ async def _row(service: Service, run_id: str) -> RunRow:
     if row is None:
         raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
     return row
-
-
-def _sent(event: RunEvent) -> ServerSentEvent:
-    content = {
-        "run_id": event.run_id,
-        "seq": event.seq,
-        "at": event.at.isoformat(),
-        "type": event.body.type,
-        "body": event.body.model_dump(mode="json"),
-    }
-    # ASCII only: no character of an event may look like a line break to a client.
-    return ServerSentEvent(id=str(event.seq), event=event.body.type, data=json.dumps(content))

@@ -17,7 +17,7 @@ from bot.api.core import Core
 from bot.api.errors import ProblemError, wrong
 from bot.api.json_values import clean_text
 from orchestrator.errors import NotFound
-from orchestrator.events import ApiCall, Json, Priority, RunId, RunSettings, TurnRecord
+from orchestrator.events import ApiCall, Engine, Json, Priority, RunId, RunSettings, TurnPart, TurnRecord
 from orchestrator.service import Service
 from orchestrator.workflow import Workflow
 
@@ -101,8 +101,10 @@ async def start(
     settings: RunSettings | None = None,
     context: Mapping[str, str] | None = None,
     about: Json | None = None,
+    parts: Mapping[str, TurnPart] | None = None,
     priority: Priority | None = None,
     deadline: datetime | None = None,
+    engine: Engine | None = None,
 ) -> Started:
     """Start a run under a name of its family.
 
@@ -120,8 +122,10 @@ async def start(
         settings: None: those of turns over HTTP, with automatic approvals and nobody to ask.
         context: reaches the agents as text.
         about: kept with the turn for the family's answers.
+        parts: of the turn, by node, where nodes are asked for something of their own.
         priority: None: as the workflow says.
         deadline: aware, UTC.
+        engine: None: the bot's.
 
     Raises:
         ProblemError: 409 the name is taken; 422 the idempotency key came with another body.
@@ -139,6 +143,7 @@ async def start(
             at=datetime.now(UTC),
             context=dict(context or {}),
             call=ApiCall(key=key or "", digest=digest, about=about or {}),
+            parts=dict(parts or {}),
         ),
         workflow=workflow or core.policy.workflow,
         definition=definition,
@@ -146,6 +151,7 @@ async def start(
         settings=settings or unattended(core),
         priority=priority,
         deadline=deadline,
+        engine=engine,
     )
     if accepted.duplicate:
         await _same(service, accepted.run_id, caller, key, digest, name)

@@ -17,6 +17,7 @@ MOST_ITEMS = 100  # of a report: others may work on each of them
 ITEM_CHARS = 2_000
 OUTCOME_CHARS = 60
 YAML_CHARS = 100_000
+PERSON = "user"  # whom a coordinator names to ask the person who wrote the request
 
 DraftFlaw = Callable[[str], str]
 """What is wrong with a drafted workflow's YAML, for whoever wrote it; "": nothing."""
@@ -68,6 +69,8 @@ def _of_team(team: TeamPlan, agents: Sequence[AgentInfo]) -> str | None:
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         return f"Names of members must be unique; these occur more than once: {', '.join(double)}."
+    if PERSON in names:
+        return f"{PERSON!r} is the person who asked; give the member another name."
     if team.speaking == "in_turn" and team.rounds < len(team.members):
         return (
             f"{team.rounds} rounds are too few for {len(team.members)} members who speak in turn: "
@@ -94,6 +97,8 @@ def _of_delegation(given: Delegation, step: StepInput, agents: Sequence[AgentInf
         return None
     if not given.task.strip():
         return "The task is empty: say what is to be done, or that it is done."
+    if step.can_ask and given.member == PERSON:
+        return None
     names = members(step)
     kind = "members of the team" if names else "agents"
     names = names or tuple(info.name for info in agents)

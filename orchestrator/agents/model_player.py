@@ -8,11 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.models import Models
+from orchestrator.agents.own_models import Own, OwnModels
 from orchestrator.agents.player import AgentCard
 from orchestrator.agents.spec import RULES, AgentBase, AgentSpec
+from orchestrator.errors import ModelRefused
 from orchestrator.events import Json
 from orchestrator.ports import AgentInfo, StepInput, StepSink
 from orchestrator.tools.registry import Tools
+from orchestrator.tools.web_search import own_key
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
@@ -32,6 +35,7 @@ class Stage:
         default_model: "provider:model" for agents whose file names none, or "rules".
         everybody: the agents there are, for those that choose among them.
         draft_flaw: what is wrong with a drafted workflow, for the agent that drafts them.
+        own: finds the models that a run brings itself; None: no run can.
     """
 
     def __init__(
@@ -42,12 +46,14 @@ class Stage:
         default_model: str,
         everybody: Callable[[], Sequence[AgentInfo]],
         draft_flaw: DraftFlaw | None = None,
+        own: OwnModels | None = None,
     ) -> None:
         self.tools = tools
         self._models = models
         self._default = default_model
         self._everybody = everybody
         self._draft_flaw = draft_flaw
+        self._own = own
         self._built: dict[tuple[AgentSpec, tuple[str, ...], str], Agent[Turn, Artifact]] = {}
         self._warm: asyncio.Task[None] | None = None
 
@@ -56,6 +62,12 @@ class Stage:
         if self._models is None:
             return RULES
         return chosen or spec.model or self._default
+
+    def cheapest(self, specs: Iterable[AgentSpec]) -> str | None:
+        """The model that asks least, of those offered and of the agents' own; None: there is none."""
+        if self._models is None:
+            return None
+        return self._models.cheapest({self.reference(spec) for spec in specs})
 
     async def warm_up(self, specs: Iterable[AgentSpec]) -> None:
         """Import the model library in a thread and build the agents. Safe to call again."""
@@ -96,12 +108,31 @@ class Stage:
             StepError: it could not be done.
         """
         await self.warm_up((spec,))
+        own = await self._brought(step)
+        searching = own_key.set(own.search_key)
+        try:
+            return await self._play(spec, step, sink, own)
+        finally:
+            own_key.reset(searching)
+            if own.models is not None:
+                await own.models.close()
+
+    async def _brought(self, step: StepInput) -> Own:
+        if not step.settings.own_keys:
+            return Own()
+        if self._own is None:
+            raise ModelRefused("This run brought keys of its own, and this bot takes none.")
+        return await self._own.of(step.settings.own_keys)
+
+    async def _play(self, spec: AgentSpec, step: StepInput, sink: StepSink, own: Own) -> Json:
         from orchestrator.agents.prompts import CHOOSERS
         from orchestrator.agents.runner import run_turn
         from orchestrator.agents.turn import Turn
 
-        reference = self.reference(spec, step.model or step.settings.models.get(spec.name))
-        models = None if reference == RULES else self._models
+        # A run that brought a key uses nothing but its own model: another one would need the bot's key.
+        chosen = step.model or step.settings.models.get(spec.name)
+        reference = own.reference or self.reference(spec, chosen)
+        models = None if reference == RULES else own.models or self._models
         allowed = allowed_tools(step)
         turn = Turn(
             spec=spec,
@@ -122,7 +153,11 @@ class Stage:
             agent = self._agent(spec, allowed, "tool")
             return await run_turn(agent, turn, rules_model(spec, step, turn.agents))
         agent = self._agent(spec, allowed, models.structured(reference))
-        return await run_turn(agent, turn, models.model(reference))
+        if own.models is None:
+            return await run_turn(agent, turn, models.model(reference))
+        # Its client is made anew for each step, and that takes long: certificates are read.
+        model = await asyncio.to_thread(models.model, reference)
+        return await run_turn(agent, turn, model)
 
 
 def allowed_tools(step: StepInput) -> Sequence[str] | None:

@@ -5,7 +5,7 @@ Light to import: the model library appears in types only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -50,6 +50,10 @@ class Models(Protocol):
         self, reference: str, answered_by: str, *, input_tokens: int, output_tokens: int, cached_tokens: int
     ) -> float | None:
         """Price of one call in US dollars; None: unknown."""
+        ...
+
+    def cheapest(self, named: Iterable[str]) -> str | None:
+        """The model that asks least, of those offered and those named, as "provider:model"; None: unknown."""
         ...
 
     def trouble(self, error: Exception, reference: str) -> StepError | None:

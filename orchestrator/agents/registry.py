@@ -23,6 +23,7 @@ from orchestrator.agents.health import Health
 from orchestrator.agents.matching import Matcher, nearest
 from orchestrator.agents.model_player import ModelPlayer, Stage
 from orchestrator.agents.models import Models
+from orchestrator.agents.own_models import OwnModels
 from orchestrator.agents.player import Player
 from orchestrator.agents.record import FAULTS, AgentRecord, records
 from orchestrator.agents.spec import RULES, AgentSpec, split_reference
@@ -78,6 +79,7 @@ class AgentRegistry:
         default_model: "provider:model" for agents whose file names none, or "rules".
         provider_limits: calls at once, by provider; those not named have no limit of their own.
         draft_flaw: what is wrong with a drafted workflow, for the agent that drafts them.
+        own: finds the models that a run brings itself; None: no run can.
         random: for draws between equals; tests bring a seeded one.
         clock: monotonic seconds.
     """
@@ -91,6 +93,7 @@ class AgentRegistry:
         default_model: str = RULES,
         provider_limits: Mapping[str, int] = _NO_LIMITS,
         draft_flaw: DraftFlaw | None = None,
+        own: OwnModels | None = None,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +103,7 @@ class AgentRegistry:
             default_model=default_model,
             everybody=self.infos,
             draft_flaw=draft_flaw,
+            own=own,
         )
         self._limits = provider_limits
         self._clock = clock
@@ -240,13 +244,20 @@ class AgentRegistry:
         self._settle(entry)
         return choice
 
-    def room(self, agent: str, settings: RunSettings) -> Room:
-        """Limits that hold for a step of this agent in a run with these settings."""
+    def room(self, agent: str, settings: RunSettings, model: str = "") -> Room:
+        """Limits that hold for a step of this agent in a run with these settings.
+
+        Args:
+            model: "provider:model" that the step's node wants; "": as for the agent.
+        """
         entry = self._entries.get(agent)
         if entry is None:
             return Room("", None, None)
+        chosen = settings.models.get(agent)
+        brought = bool(settings.own_keys and chosen)  # then the run's model, whatever the node wants
+        reference = chosen if brought else entry.player.reference(model or chosen)
         try:
-            provider, _ = split_reference(entry.player.reference(settings.models.get(agent)))
+            provider, _ = split_reference(reference or "")
         except ValueError:  # it has no model, or one that no provider will know
             provider = ""
         if provider == RULES:
@@ -274,6 +285,15 @@ class AgentRegistry:
         """Import the model library in a thread and build the agents of files. Safe to call again."""
         players = [entry.player for entry in self._entries.values()]
         await self._stage.warm_up(p.spec for p in players if isinstance(p, ModelPlayer))
+
+    def thrifty(self) -> dict[str, str]:
+        """The cheapest model, by agent, for those that a model plays; empty: no price is known.
+
+        Slow at the first call, which reads the price table: call it in a thread.
+        """
+        players = [e.player for e in tuple(self._entries.values()) if isinstance(e.player, ModelPlayer)]
+        cheapest = self._stage.cheapest(player.spec for player in players)
+        return {} if cheapest is None else {player.spec.name: cheapest for player in players}
 
     async def run(self, step: StepInput, sink: StepSink) -> Json:
         """Work on one step until its output is there.

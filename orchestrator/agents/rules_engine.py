@@ -25,6 +25,7 @@ from pydantic_ai.models.function import AgentInfo as CallInfo
 from pydantic_ai.models.function import FunctionModel
 
 from orchestrator.agents import (
+    rules_alone,
     rules_plan,
     rules_report,
     rules_research,
@@ -79,14 +80,30 @@ def _made(output: str, step: StepInput, passages: Sequence[Json], agents: Sequen
     if output == "WorkflowDraft":
         design = import_module("orchestrator.agents.rules_design")
         return cast("Artifact", design.workflow_draft(step, agents))
+    if rules_alone.is_alone(step, output):
+        return _alone(output, step)
     brief = latest(step, ResearchBrief, "findings") or ResearchBrief(summary="")
     if output == "Plan":
         return rules_plan.plan(step, brief)
-    plan = latest(step, Plan, "tasks") or rules_plan.plan(step, brief)
+    known = latest(step, Plan, "tasks")
+    plan = known or rules_plan.plan(step, brief)
     if output == "Draft":
-        return rules_write.draft(step, brief, plan)
+        return rules_write.draft(step, brief, _own_task(step, plan))
     draft = latest(step, Draft, "body") or Draft(body="")
-    return rules_review.review(step, brief, plan, draft)
+    return rules_review.review(step, brief, known if step.turn.parts else plan, draft)
+
+
+def _own_task(step: StepInput, plan: Plan) -> Plan:
+    """The plan with the one task that a step of a map works on; the whole plan for all others."""
+    wanted = cast("Json", step.item).get("id") if isinstance(step.item, dict) else None
+    own = [task for task in plan.tasks if task.id == wanted]
+    return plan.model_copy(update={"tasks": own, "outline": [t.title for t in own]}) if own else plan
+
+
+def _alone(output: str, step: StepInput) -> Artifact:
+    if output == "Plan":
+        return rules_alone.plan(step)
+    return rules_alone.draft(step) if output == "Draft" else rules_alone.review(step)
 
 
 def latest(step: StepInput, kind: type[ArtifactT], mark: str) -> ArtifactT | None:

@@ -63,7 +63,8 @@ def report(step: StepInput, capabilities: Sequence[str] = ()) -> Report:
     """
     form = next((FORMS[c] for c in capabilities if c in FORMS), _generic)
     made = form(step, capabilities)
-    body = "\n\n".join([*_opening(step), *made.sections, FOOTER])
+    sections = [*made.sections, *_led_here(step, form)]
+    body = "\n\n".join([*_opening(step), *sections, FOOTER])
     outcome = _outcome(step, made)
     return Report(body=body, outcome=outcome, issues=made.issues, items=made.points[:MOST_POINTS])
 
@@ -98,12 +99,12 @@ def _outcome(step: StepInput, made: Made) -> str:
 
 def _requirements(step: StepInput, _: Sequence[str]) -> Made:
     texts = [step.turn.text, *step.comments, *step.steering, *rules_earlier.answers(step)]
-    points = [point for text in texts for point in _statements(text)]
+    points = [point for text in texts for point in statements(text)]
     return Made(_listed("Requirements, as they were asked for", points), _options(step), points=points)
 
 
 def _parts(step: StepInput, _: Sequence[str]) -> Made:
-    needed = rules_earlier.first_items(step) or _statements(step.turn.text)
+    needed = rules_earlier.first_items(step) or statements(step.turn.text)
     parts = needed[:MOST_PARTS]
     if len(needed) > MOST_PARTS:
         parts[-1] = "; ".join(needed[MOST_PARTS - 1 :])
@@ -116,14 +117,14 @@ def _coding(step: StepInput, _: Sequence[str]) -> Made:
     wanted = [rules_earlier.said(step.item)] if step.item is not None else rules_earlier.first_items(step)
     known = [f"{i.where}: {i.problem} {i.remedy}".strip(": ") for i in rules_earlier.earlier_issues(step)]
     return Made(
-        _listed("To be written", wanted or _statements(step.turn.text), box=True),
+        _listed("To be written", wanted or statements(step.turn.text), box=True),
         _listed("To be mended", [*known, *step.comments], box=True),
         _options(step),
     )
 
 
 def _testing(step: StepInput, _: Sequence[str]) -> Made:
-    needed = rules_earlier.first_items(step) or _statements(step.turn.text)
+    needed = rules_earlier.first_items(step) or statements(step.turn.text)
     points = [f"Check: {shortened(point, POINT_CHARS - 10)}" for point in needed]
     return Made(
         _listed("Test plan", points, "None of these was run.", box=True), _from_task(step), points=points
@@ -168,6 +169,11 @@ def _summary(step: StepInput, _: Sequence[str]) -> Made:
     return Made(*_extracts(step, EXTRACT_CHARS), _listed("Open points", open_points))
 
 
+def _writing(step: StepInput, _: Sequence[str]) -> Made:
+    wanted = rules_earlier.first_items(step) or statements(step.turn.text)
+    return Made(_listed("To be written", wanted, box=True), _options(step))
+
+
 def _generic(step: StepInput, _: Sequence[str]) -> Made:
     points = items(step.task)
     failed = [rules_earlier.failed(step.problem)] if step.problem is not None else []
@@ -194,11 +200,20 @@ FORMS: Mapping[str, Form] = {
     "style": _review,
     "code_review": _review,
     "documentation": _summary,
+    "writing": _writing,
     "summary": _summary,
 }
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _led_here(step: StepInput, form: Form) -> list[str]:
+    """What led to a step that is asked for something of its own, where the form does not show it anyway."""
+    if not step.turn.parts or form in (_summary, _generic):
+        return []
+    earlier = _extracts(step, EXTRACT_CHARS)
+    return [EARLIER, *earlier] if earlier else []
 
 
 def _opening(step: StepInput) -> list[str]:
@@ -257,7 +272,7 @@ def _listed(title: str, points: Sequence[str], said: str = "", *, box: bool = Fa
     return "\n\n".join(part for part in (f"### {title}", said, "\n".join(rows)) if part)
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
     """The points of a text: its list items, else its sentences; code is none."""
     parts = blocks(text)
     listed = [point for b in parts if b.kind == "list" for point in items(b.text)]

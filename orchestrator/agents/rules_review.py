@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from orchestrator.agents.rules_text import blocks, shortened
 from orchestrator.artifacts import Draft, Edit, Plan, ResearchBrief, Review, ReviewFinding
@@ -15,21 +16,31 @@ NOTHING, LITTLE = 3.0, 5.0  # the most that an answer gets which found nothing, 
 _OURS = re.compile(r"^(_.*_|Source: .*|The sources say nothing about .*)$", re.DOTALL)
 
 
-def review(step: StepInput, brief: ResearchBrief, plan: Plan, draft: Draft) -> Review:
-    """Judge the draft."""
+def review(step: StepInput, brief: ResearchBrief, plan: Plan | None, draft: Draft) -> Review:
+    """Judge the draft; without a plan not whether it covers one."""
     findings = [
         *_empty(draft),
-        *_covered(plan, draft),
+        *(_covered(plan, draft) if plan is not None else ()),
         *_cited(brief, draft),
         *_form(draft),
         *_sized(step, draft),
         *_honest(brief),
     ]
+    score = min(scored(findings), _most(brief))
+    return Review(score=score, findings=findings, verdict="accept" if score >= GOOD else "revise")
+
+
+def scored(findings: Sequence[ReviewFinding]) -> float:
+    """The score that remarks leave."""
     score = max(0.0, 10.0 - sum(PENALTY[f.severity] for f in findings))
     if any(f.severity == "critical" for f in findings):
         score = min(score, GOOD - 1)
-    score = min(score, _most(brief))
-    return Review(score=round(score, 1), findings=findings, verdict="accept" if score >= GOOD else "revise")
+    return round(score, 1)
+
+
+def formal(step: StepInput, draft: Draft) -> list[ReviewFinding]:
+    """What can be said of a text without knowing what it stands on."""
+    return [*_empty(draft), *_form(draft), *_sized(step, draft)]
 
 
 def _empty(draft: Draft) -> list[ReviewFinding]:

@@ -116,8 +116,9 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
 async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Artifact:
     spec, step = turn.spec, turn.step
     settings = ModelSettings()
-    if spec.temperature is not None:
-        settings["temperature"] = spec.temperature
+    temperature = spec.temperature if step.temperature is None else step.temperature
+    if temperature is not None:
+        settings["temperature"] = temperature
     replay = Replay(model, step.recorded)
     async with agent.iter(
         prompts.prompt(step, role=spec.output, boundary=secrets.token_hex(12), agents=turn.agents),

@@ -12,7 +12,17 @@ import structlog
 
 from orchestrator import expressions, templates
 from orchestrator.engine.places import Place, Places
-from orchestrator.engine.scopes import Latest, Scope, item_of, node_of, problem_before, scope, variables
+from orchestrator.engine.scopes import (
+    Latest,
+    Scope,
+    item_of,
+    led_here,
+    needed,
+    node_of,
+    problem_before,
+    scope,
+    variables,
+)
 from orchestrator.engine.state import RunState
 from orchestrator.engine.steps import ended
 from orchestrator.errors import Fenced, NoAgent, StepError, StoreFailed, UnknownEvent
@@ -27,8 +37,9 @@ from orchestrator.events import (
     StepFailed,
 )
 from orchestrator.expressions import ExpressionError
+from orchestrator.ids import approval_id
 from orchestrator.ports import Agents, Clock, Room, Said, StepInput, Views
-from orchestrator.workflow import AgentNode, Assigned, Node, Retry, Workflow
+from orchestrator.workflow import AgentNode, Assigned, InputNode, Node, Retry, Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +53,7 @@ class Worker(NamedTuple):
 
 NOBODY = Worker("")
 NO_ROOM = Room("", None, None)
+PERSON = "user"  # the member of a team's talk that is the person who asked
 MOST_AT_ONCE = 1_000_000  # no limit of the run's own
 
 
@@ -91,6 +103,10 @@ class Attempts:
         self._places = places
         self._exchanges = exchanges
         self._conversation: tuple[Line, ...] | None = None  # read once
+        created = run.state.created
+        self._at_once = min(workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE)
+        nodes = workflow.nodes.items()
+        self._more_to_say = {name: _says_more(node) for name, node in nodes if isinstance(node, Assigned)}
 
     async def make(self, name: str) -> StepEnded | StepFailed:
         """Work on a node that has begun; every way to end but cancellation becomes a fact.
@@ -191,10 +207,11 @@ class Attempts:
 
     def _place(self, node: Node, agent: str) -> Place:
         created = self._run.state.created
-        room = self._agents.room(agent, created.settings) if agent else NO_ROOM
+        model = getattr(node, "model", None) or ""
+        room = self._agents.room(agent, created.settings, model) if agent else NO_ROOM
         return Place(
             self._run.state.run_id,
-            min(self._workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE),
+            self._at_once,
             agent,
             room.agent_limit,
             room.provider,
@@ -244,9 +261,19 @@ class Attempts:
             now.recorded,
             reviews,
         )
-        if around.prefix or created.inputs or name.endswith("]") or _says_more(node) or now.checkpoint:
-            return self._more(step, name, node, who)
-        return step
+        if created.inputs or now.checkpoint or self._more_to_say.get(name, True):  # inside of others: always
+            step = self._more(step, name, node, who)
+        return self._own_part(step, name) if name in created.turn.parts else step
+
+    def _own_part(self, step: StepInput, name: str) -> StepInput:
+        """A node that is asked for something of its own: it sees that, and what led to it put out."""
+        state = self._run.state
+        turn, parts = state.created.turn, state.created.turn.parts
+        own = parts[name]
+        before = led_here(self._workflow, state, name)
+        outputs = {parts[n].name if n in parts else n: state.outputs[n][-1] for n in before}
+        told = turn.model_copy(update={"text": own.text, "parts": {name: own}, "call": None})
+        return step._replace(turn=told, inputs=own.inputs, outputs=outputs, problem=None)
 
     def _more(self, step: StepInput, name: str, node: Assigned, who: Worker) -> StepInput:
         """What only some steps have: a task, inputs, an item, a part in a team, a checkpoint."""
@@ -269,7 +296,9 @@ class Attempts:
         checkpoint = None
         if now.checkpoint is not None and (now.checkpoint[0] == now.attempt or node.checkpoint):
             checkpoint = now.checkpoint[1]
+        before = needed(self._workflow, state, name)
         return step._replace(
+            outputs={**step.outputs, **before} if before else step.outputs,
             task=templates.fill(node.task, names),
             inputs=names["inputs"],
             item=item,
@@ -282,6 +311,7 @@ class Attempts:
             undoing=undoing,
             model=node.model or "",
             temperature=node.temperature,
+            can_ask=_can_ask(around.workflow, name[len(around.prefix) :]),
         )
 
     async def _read_conversation(self) -> tuple[Line, ...]:
@@ -327,20 +357,39 @@ def _says_more(node: Assigned) -> bool:
 
 
 def _talk(state: RunState, around: Scope) -> Iterator[Said]:
-    """What those did so far whom the run itself chose: members of a team, or agents; oldest first."""
+    """What members of a team or chosen agents did so far, and what people answered; oldest first."""
     named = around.workflow.chosen
     if not named:
         return
     seen: dict[str, int] = {}
     for step in state.steps:
-        mine = step.node.startswith(around.prefix) and step.node[len(around.prefix) :] in named
-        if not mine or step.status != "done":
+        name = step.node[len(around.prefix) :] if step.node.startswith(around.prefix) else ""
+        if isinstance(around.workflow.nodes.get(name), InputNode) and step.status == "done":
+            yield from _answered(state, step.node, step.visit)
+        if name not in named or step.status != "done":
             continue
         index = seen.get(step.node, 0)
         seen[step.node] = index + 1
         outputs = state.outputs.get(step.node, ())
         if index < len(outputs):
             yield Said(step.member or step.agent, outputs[index])
+
+
+def _answered(state: RunState, node: str, visit: int) -> Iterator[Said]:
+    """A question to people and their answer; null: nobody answers it, the others go on without."""
+    approval = state.approvals.get(approval_id(state.run_id, node, visit))
+    if approval is not None and approval.resolved is not None:
+        answer = (approval.resolved.output or {}).get("text")
+        yield Said(PERSON, {"question": approval.asked.body, "answer": answer})
+
+
+def _can_ask(workflow: Workflow, node: str) -> bool:
+    """Whether what the node's agent puts out can become a question to people."""
+    return any(
+        any(read == node for hole in templates.holes(asking.question) for read, _ in expressions.reads(hole))
+        for asking in workflow.nodes.values()
+        if isinstance(asking, InputNode)
+    )
 
 
 class _TooLong(Exception):

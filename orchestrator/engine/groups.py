@@ -14,6 +14,7 @@ from orchestrator.engine.scopes import scope as scope_around
 from orchestrator.engine.state import Group, RunState
 from orchestrator.errors import Refused
 from orchestrator.events import Json, Problem
+from orchestrator.item_order import in_order, needs
 from orchestrator.workflow import ErrorHandlerNode, MapNode, Node, Workflow, WorkflowNode
 
 MAX_ITEMS = 1_000  # of a map
@@ -65,6 +66,8 @@ def _map(
         return failed(
             f"node {instance!r}: policies.max_steps leaves no room for {len(items)} items; raise it"
         )
+    if node.ordered:
+        items = in_order(items)
     return Open(instance, visit, attempt, after, "map", items=items)
 
 
@@ -91,16 +94,31 @@ def onward(workflow: Workflow, state: RunState, name: str) -> list[Move]:
     node = scope.workflow.nodes[local(name)]
     at_once = 1
     if isinstance(node, MapNode):
-        at_once = node.max_concurrent
+        at_once = min(node.max_concurrent, state.created.settings.at_once or node.max_concurrent)
         if group.failed and node.on_item_error == "fail":
             return [] if group.at_work else [_lost(state, name, group)]
     moves: list[Move] = []
     for index in range(group.begun, min(len(group.items), group.begun + at_once - group.at_work)):
+        if _waits(state, node, name, index):
+            break  # so do those behind it: what has begun stays the beginning of the list
         instance = f"{name}[{index}]"
         moves.append(item(scope, state, node, instance, next_visit(state, instance), 1))
     if not moves and group.done + len(group.failed) == len(group.items):
         moves.append(_done(state, name, group))
     return moves
+
+
+def _waits(state: RunState, node: Node, name: str, index: int) -> bool:
+    """Whether an item of a map depends on one that has not ended."""
+    if not isinstance(node, MapNode) or not node.ordered:
+        return False
+    group = state.groups[name]
+    for other in needs(group.items, index):
+        if other >= group.begun:
+            return True  # begins in the same moves as this one would
+        if other not in group.failed and state.nodes[f"{name}[{other}]"].status != "done":
+            return True
+    return False
 
 
 def item(scope: Scope, state: RunState, node: Node, instance: str, visit: int, attempt: int) -> Move:

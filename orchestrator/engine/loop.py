@@ -8,6 +8,7 @@ one folds the log and goes on.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
 import structlog
@@ -31,9 +32,8 @@ POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
 STEPS_AT_ONCE = 50  # agents at work in this process, unless set otherwise
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
-
-
-_GIVING_UP = frozenset({StepSkipped, StepFailed})  # facts after which others of the run may have nothing to do
+KEPT = 500  # definitions in memory
+_GIVING_UP = frozenset({StepSkipped, StepFailed})  # after them others of the run may have nothing to do
 
 
 class Engine:
@@ -57,7 +57,7 @@ class Engine:
         self.clock = clock
         self.exchanges = exchanges
         self.places = Places(steps_at_once)
-        self._definitions: dict[str, Workflow] = {}
+        self._definitions: OrderedDict[str, Workflow] = OrderedDict()  # the last used ones
 
     async def workflow(self, digest: str) -> Workflow:
         """The definition a run began with.
@@ -71,6 +71,10 @@ class Engine:
             # Many runs ask at once, and to read a definition takes long: whoever comes first does it.
             found = self._definitions.get(digest) or Workflow.model_validate(stored)
             self._definitions[digest] = found
+            if len(self._definitions) > KEPT:  # callers over HTTP bring ever new ones
+                self._definitions.popitem(last=False)
+        else:
+            self._definitions.move_to_end(digest)
         return found
 
     async def advance(self, run_id: RunId) -> None:

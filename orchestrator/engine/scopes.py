@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from orchestrator.engine.state import NodeState, RunState
 from orchestrator.events import Json
-from orchestrator.workflow import ErrorHandlerNode, Node, Workflow, scope_of
+from orchestrator.item_order import needs
+from orchestrator.workflow import ErrorHandlerNode, MapNode, Node, Workflow, scope_of
 
 
 class Scope(NamedTuple):
@@ -46,6 +47,8 @@ class Latest(Mapping[str, Json]):
 
 def scope(workflow: Workflow, instance: str) -> Scope:
     """The scope that an instance is part of."""
+    if instance in workflow.nodes:
+        return Scope("", workflow, workflow)
     around = scope_of(instance)
     return Scope(f"{around}/" if around else "", workflow.inside(around), workflow)
 
@@ -67,6 +70,26 @@ def local(instance: str) -> str:
     return name[: name.index("[")] if name.endswith("]") else name
 
 
+def led_here(workflow: Workflow, state: RunState, node: str) -> list[str]:
+    """The nodes that lead to one and have an output; in place of one without, those that led to that.
+
+    Of the run's own workflow, without ways back in a loop, in the order of the file.
+    """
+    found: set[str] = set()
+    seen: set[str] = set()
+    todo = list(workflow.ahead[node])
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in state.outputs:
+            found.add(name)
+        else:
+            todo += workflow.ahead[name]
+    return [name for name in workflow.nodes if name in found]
+
+
 def item_of(instance: str) -> tuple[str, int] | None:
     """The group and index of an item's own instance (`build[2]`); None for any other."""
     if not instance.endswith("]"):
@@ -83,6 +106,9 @@ def next_visit(state: RunState, instance: str) -> int:
 
 def node_of(workflow: Workflow, state: RunState, instance: str) -> Node:
     """The definition of what an instance works on; of an undoing item the node that undoes."""
+    plain = workflow.nodes.get(instance)
+    if plain is not None:
+        return plain
     within = scope(workflow, instance).workflow
     node = within.nodes[local(instance)]
     item = item_of(instance)
@@ -118,6 +144,24 @@ def variables(workflow: Workflow, state: RunState, instance: str = "") -> dict[s
     if problem:
         names["problem"] = problem
     return names
+
+
+def needed(workflow: Workflow, state: RunState, instance: str) -> dict[str, Json]:
+    """What the items put out that an item of an ordered map builds on, as `build[parser]` by their ids."""
+    item = item_of(instance)
+    group = state.groups.get(item[0]) if item is not None else None
+    if item is None or group is None or group.kind != "map":
+        return {}
+    node = node_of(workflow, state, instance)
+    if not isinstance(node, MapNode) or not node.ordered:
+        return {}
+    owner, index = item
+    found: dict[str, Json] = {}
+    for other in needs(group.items, index):
+        output = state.latest(f"{owner}[{other}]") if other not in group.failed else None
+        if output is not None:
+            found[f"{local(owner)}[{group.items[other]['id']}]"] = output
+    return found
 
 
 def _item(state: RunState, instance: str) -> dict[str, Any]:

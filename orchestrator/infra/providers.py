@@ -8,7 +8,7 @@ asked for, or by `warm_up`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -37,15 +37,27 @@ class Known:
     variable: str  # the setting that makes it usable
     prices: str | None  # its id in the price table; None: unknown
     structured: Structured = "tool"
+    host: str = ""  # of its own service; behind another address there may be other models
+    small: tuple[str, ...] = ()  # its models for little money that take tools; their prices decide
 
 
 KNOWN: dict[str, Known] = {
-    "openai": Known("OpenAI", "OPENAI_API_KEY", "openai"),
-    "anthropic": Known("Anthropic", "ANTHROPIC_API_KEY", "anthropic"),
-    "openrouter": Known("OpenRouter", "OPENROUTER_API_KEY", "openrouter"),
-    "groq": Known("Groq", "GROQ_API_KEY", "groq"),
+    "openai": Known(
+        "OpenAI", "OPENAI_API_KEY", "openai", host="api.openai.com", small=("gpt-5-mini", "gpt-5-nano")
+    ),
+    "anthropic": Known(
+        "Anthropic", "ANTHROPIC_API_KEY", "anthropic", host="api.anthropic.com", small=("claude-haiku-4-5",)
+    ),
+    "openrouter": Known(
+        "OpenRouter",
+        "OPENROUTER_API_KEY",
+        "openrouter",
+        host="openrouter.ai",
+        small=("openai/gpt-5-mini", "openai/gpt-5-nano"),
+    ),
+    "groq": Known("Groq", "GROQ_API_KEY", "groq", host="api.groq.com", small=("openai/gpt-oss-20b",)),
     "deepseek": Known("DeepSeek", "DEEPSEEK_API_KEY", "deepseek"),
-    "xai": Known("xAI", "GROK_API_KEY", "x-ai"),
+    "xai": Known("xAI", "GROK_API_KEY", "x-ai", host="api.x.ai", small=("grok-4-fast",)),
     "ollama": Known("Ollama", "OLLAMA_BASE_URL", None),
     # A project answers from its own documents and takes no tools; its answers are JSON as text.
     "customgpt": Known("CustomGPT", "CUSTOMGPT_API_KEY", None, "prompted"),
@@ -63,6 +75,7 @@ class Provider:
     base_url: str
     api_key: str | None  # None: the server wants none
     default_model: str | None = None
+    key_name: str = ""  # what whoever gave the key calls it; "": the provider's setting
 
     def __repr__(self) -> str:
         """Without the key."""
@@ -138,6 +151,25 @@ class Providers:
             except (LookupError, ValueError):
                 continue
         return None
+
+    def cheapest(self, named: Iterable[str]) -> str | None:
+        """The model that asks least for a usual call, as "provider:model"; None: no price is known.
+
+        Looked at are the default models of the providers, their small ones where the provider is at its
+        own address, and those that are named. What has no known price is left out. Imports the price table.
+
+        Args:
+            named: further references; of providers that are not there they are left out.
+        """
+        references = [reference for provider in self._providers.values() for reference in _offered(provider)]
+        prices: dict[str, float] = {}
+        for reference in dict.fromkeys([*references, *named]):
+            name, _, model = reference.partition(":")
+            if name in self._providers and model and self.structured(reference) == "tool":
+                price = self.cost(reference, model, input_tokens=4000, output_tokens=1000, cached_tokens=0)
+                if price is not None:
+                    prices[reference] = price
+        return min(prices, key=lambda reference: prices[reference], default=None)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -246,7 +278,9 @@ class Providers:
     def _refusal(self, error: ModelHTTPError, provider: Provider, known: Known, model: str) -> StepError:
         status = error.status_code
         if status in (401, 403):
-            return ModelRefused(f"{known.title} refused the key ({status}): check {known.variable}.")
+            return ModelRefused(
+                f"{known.title} refused the key ({status}): check {provider.key_name or known.variable}."
+            )
         if status == 402:
             return ModelRefused(
                 f"{known.title} says that the account has no credit left (402): check its billing."
@@ -269,6 +303,15 @@ class Providers:
         if provider.api_key:
             detail = detail.replace(provider.api_key, "•••")
         return ModelRefused(f"{known.title} refused the request ({status}){f': {detail}' if detail else ''}.")
+
+
+def _offered(provider: Provider) -> Iterator[str]:
+    known = KNOWN.get(provider.name)
+    models = [provider.default_model] if provider.default_model else []
+    if known is not None and known.host and urlsplit(provider.base_url).hostname == known.host:
+        models += known.small
+    for model in models:
+        yield f"{provider.name}:{model}"
 
 
 def _detail(body: object) -> str:

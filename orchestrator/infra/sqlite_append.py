@@ -25,6 +25,7 @@ from orchestrator.infra.projection import (
 )
 from orchestrator.infra.sqlite_codec import Encoded, encode, micros
 from orchestrator.infra.sqlite_heads import Head, restless
+from orchestrator.infra.sqlite_run_keys import end_run_keys
 from orchestrator.infra.sqlite_transaction import Transaction, Work
 from orchestrator.ports import Appended
 
@@ -135,6 +136,7 @@ def _end(transaction: Transaction, ended: Sequence[tuple[int, int, RunStatus]]) 
     runs = [run for run, _, _ in ended]
     transaction.of("DELETE FROM waiting WHERE run IN ({values})", runs)
     transaction.of("DELETE FROM timers WHERE run IN ({values})", runs)
+    end_run_keys(transaction, runs)
 
 
 def _objection(append: Append, head: Head | None) -> OrchestratorError | None:

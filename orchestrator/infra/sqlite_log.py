@@ -240,10 +240,13 @@ def release(transaction: Transaction, run_id: RunId, epoch: int, seen: int | Non
     )
 
 
-def events(database: sqlite3.Connection, run_id: RunId, after: int) -> list[RunEvent]:
+def events(
+    database: sqlite3.Connection, run_id: RunId, after: int, limit: int | None = None
+) -> list[RunEvent]:
     """See `Log.events`."""
     rows = database.execute(
-        f"{_EVENTS} WHERE run = (SELECT n FROM runs WHERE id = ?) AND seq > ? ORDER BY seq", (run_id, after)
+        f"{_EVENTS} WHERE run = (SELECT n FROM runs WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?",
+        (run_id, after, -1 if limit is None else limit),
     ).fetchall()
     return decoded(run_id, rows, blob_reader(database))
 

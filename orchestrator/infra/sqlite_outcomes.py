@@ -50,6 +50,35 @@ def agent_outcomes(database: sqlite3.Connection, limit: int) -> list[AgentOutcom
     return found
 
 
+def outcomes(database: sqlite3.Connection, after: int, until: int) -> list[AgentOutcome]:
+    """How attempts of agents ended between two places in the log, oldest first."""
+    rows = database.execute(
+        f"""SELECT run, {_PLACE}, type, json_extract(body, '$.problem.kind'), json_extract(body, '$.seconds')
+        FROM events WHERE id > ? AND id <= ? AND type IN ('step_ended', 'step_failed') ORDER BY id""",
+        (after, until),
+    ).fetchall()
+    runs = {row[0] for row in rows}
+    assigned: dict[Attempt, str] = {}
+    for some in _parts(runs):
+        found = database.execute(
+            f"""SELECT run, {_PLACE}, json_extract(body, '$.agent') FROM events
+            WHERE run IN ({_marks(some)}) AND type = 'agent_assigned'""",
+            some,
+        )
+        for run, node, visit, attempt, agent in found:
+            assigned[run, node, visit, attempt] = agent
+    definitions = _definitions(database, runs)
+    named = (
+        (assigned.get((run, node, visit, attempt)) or agent_of(definitions.get(run), node), *rest)
+        for run, node, visit, attempt, *rest in rows
+    )
+    return [
+        AgentOutcome(agent, "" if type_ == "step_ended" else kind or "unknown", seconds or 0.0)
+        for agent, type_, kind, seconds in named
+        if agent is not None
+    ]
+
+
 def agents_at_work(database: sqlite3.Connection) -> dict[str, int]:
     """See `Views.agents_at_work`."""
     runs = [

@@ -12,19 +12,24 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from orchestrator.api_keys import ApiKey, NewKey
 from orchestrator.errors import StoreFailed
 from orchestrator.events import ApprovalId, Body, Json, Line, RunCreated, RunEvent, RunId, RunStatus, Usage
 from orchestrator.infra import (
     sqlite_definitions,
     sqlite_deliveries,
+    sqlite_keys,
     sqlite_log,
     sqlite_marks,
+    sqlite_measures,
     sqlite_outcomes,
     sqlite_rebuild,
+    sqlite_run_keys,
     sqlite_schedules,
     sqlite_views,
+    sqlite_webhooks,
 )
 from orchestrator.infra.sqlite_append import Append
 from orchestrator.infra.sqlite_codec import encode
@@ -32,6 +37,7 @@ from orchestrator.infra.sqlite_connections import Connection, connect, translate
 from orchestrator.infra.sqlite_migrations import migrate, shipped
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_writer import GroupWriter
+from orchestrator.measures import Measured
 from orchestrator.ports import (
     Accepted,
     AgentOutcome,
@@ -47,6 +53,16 @@ from orchestrator.ports import (
     Schedule,
     ScheduleState,
     WorkflowVersion,
+)
+from orchestrator.webhooks import (
+    Attempt,
+    LogPart,
+    NewNotice,
+    NewWebhook,
+    Notice,
+    NoticePage,
+    NoticeState,
+    Webhook,
 )
 
 READERS = 2
@@ -134,9 +150,9 @@ class SqliteStore:
         rows = [encode(body) for body in bodies]
         return await self._writer.put(Append(run_id, bodies, rows, epoch, expected_seq, status))
 
-    async def events(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
+    async def events(self, run_id: RunId, *, after: int = 0, limit: int | None = None) -> list[RunEvent]:
         """See `Log.events`."""
-        return await self._read(sqlite_log.events, run_id, after)
+        return await self._read(sqlite_log.events, run_id, after, limit)
 
     async def claim(self, run_id: RunId) -> Claimed | None:
         """See `Log.claim`."""
@@ -273,6 +289,14 @@ class SqliteStore:
         """See `Views.agents_at_work`."""
         return await self._read(sqlite_outcomes.agents_at_work)
 
+    async def log_end(self) -> int:
+        """See `Measures.log_end`."""
+        return await self._read(sqlite_measures.log_end)
+
+    async def measured(self, *, after: int) -> Measured:
+        """See `Measures.measured`."""
+        return await self._read(sqlite_measures.measured, after)
+
     async def rebuild_views(self, fold_status: sqlite_rebuild.FoldStatus | None = None) -> None:
         """Write every read model anew from the log, in one transaction.
 
@@ -382,6 +406,126 @@ class SqliteStore:
     async def heard(self, run_id: RunId, lines: int) -> None:
         """See `Marks.heard`."""
         await self._writer.do(lambda t: sqlite_marks.heard(t, run_id, lines), touches=())
+
+    # ── keys of callers over HTTP ────────────────────────────────────────────────────────────
+
+    async def add_api_key(self, new: NewKey, *, instead_of: str = "") -> ApiKey:
+        """See `ApiKeys.add_api_key`."""
+        return await self._writer.do(lambda t: sqlite_keys.add_api_key(t, new, instead_of), touches=())
+
+    async def revoke_api_key(self, key_id: str) -> ApiKey | None:
+        """See `ApiKeys.revoke_api_key`."""
+        return await self._writer.do(lambda t: sqlite_keys.revoke_api_key(t, key_id), touches=())
+
+    async def api_keys(self) -> list[ApiKey]:
+        """See `ApiKeys.api_keys`."""
+        return await self._read(sqlite_keys.api_keys)
+
+    async def api_keys_mark(self) -> tuple[int, int]:
+        """See `ApiKeys.api_keys_mark`."""
+        return await self._read(sqlite_keys.api_keys_mark)
+
+    # ── keys that one run alone uses ─────────────────────────────────────────────────────────
+
+    async def keep_run_keys(self, turn_key: str, sealed: bytes) -> bool:
+        """See `RunKeys.keep_run_keys`."""
+        return await self._writer.do(lambda t: sqlite_run_keys.keep_run_keys(t, turn_key, sealed), touches=())
+
+    async def run_keys(self, turn_key: str) -> bytes | None:
+        """See `RunKeys.run_keys`."""
+        return await self._read(sqlite_run_keys.run_keys, turn_key)
+
+    async def drop_run_keys(self, turn_key: str) -> None:
+        """See `RunKeys.drop_run_keys`."""
+        await self._writer.do(lambda t: sqlite_run_keys.drop_run_keys(t, turn_key), touches=())
+
+    async def sweep_run_keys(self, until: datetime) -> int:
+        """See `RunKeys.sweep_run_keys`."""
+        return await self._writer.do(lambda t: sqlite_run_keys.sweep_run_keys(t, until), touches=())
+
+    # ── webhooks ─────────────────────────────────────────────────────────────────────────────
+
+    async def add_webhook(self, new: NewWebhook, *, most: int) -> Webhook:
+        """See `Webhooks.add_webhook`."""
+        return await self._writer.do(lambda t: sqlite_webhooks.add_webhook(t, new, most), touches=())
+
+    async def webhook(self, webhook_id: str) -> Webhook | None:
+        """See `Webhooks.webhook`."""
+        return await self._read(sqlite_webhooks.webhook, webhook_id)
+
+    async def webhooks(self) -> list[Webhook]:
+        """See `Webhooks.webhooks`."""
+        return await self._read(sqlite_webhooks.webhooks)
+
+    async def change_webhook(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        kinds: Sequence[str] | None = None,
+        state: Literal["on", "off"] | None = None,
+        note: str = "",
+    ) -> Webhook | None:
+        """See `Webhooks.change_webhook`."""
+        return await self._writer.do(
+            lambda t: sqlite_webhooks.change_webhook(t, webhook_id, url, kinds, state, note), touches=()
+        )
+
+    async def remove_webhook(self, webhook_id: str) -> bool:
+        """See `Webhooks.remove_webhook`."""
+        return await self._writer.do(lambda t: sqlite_webhooks.remove_webhook(t, webhook_id), touches=())
+
+    async def log_behind(self, event: int, types: Collection[str], *, limit: int = 200) -> LogPart:
+        """See `Webhooks.log_behind`."""
+        return await self._read(sqlite_webhooks.log_behind, event, types, limit)
+
+    async def add_notices(
+        self, webhook_id: str, notices: Sequence[NewNotice], *, behind: int, event: int
+    ) -> bool:
+        """See `Webhooks.add_notices`."""
+        return await self._writer.do(
+            lambda t: sqlite_webhooks.add_notices(t, webhook_id, notices, behind, event), touches=()
+        )
+
+    async def add_notice(self, webhook_id: str, notice: NewNotice) -> None:
+        """See `Webhooks.add_notice`."""
+        await self._writer.do(lambda t: sqlite_webhooks.add_notice(t, webhook_id, notice), touches=())
+
+    async def next_notices(self, webhook_id: str, now: datetime) -> list[Notice]:
+        """See `Webhooks.next_notices`."""
+        return await self._read(sqlite_webhooks.next_notices, webhook_id, now)
+
+    async def note_attempt(self, attempt: Attempt) -> None:
+        """See `Webhooks.note_attempt`."""
+        await self._writer.do(lambda t: sqlite_webhooks.note_attempt(t, attempt), touches=())
+
+    async def notice(self, notice_id: str) -> Notice | None:
+        """See `Webhooks.notice`."""
+        return await self._read(sqlite_webhooks.notice, notice_id)
+
+    async def notices(
+        self, webhook_id: str, *, state: NoticeState | None = None, limit: int = 50, cursor: str | None = None
+    ) -> NoticePage:
+        """See `Webhooks.notices`.
+
+        Raises:
+            Refused: the cursor is not one of ours.
+        """
+        return await self._read(sqlite_webhooks.notices, webhook_id, state, limit, cursor)
+
+    async def replay_notice(self, webhook_id: str, notice_id: str) -> bool:
+        """See `Webhooks.replay_notice`."""
+        return await self._writer.do(
+            lambda t: sqlite_webhooks.replay_notice(t, webhook_id, notice_id), touches=()
+        )
+
+    async def replay_since(self, webhook_id: str, since: datetime) -> bool:
+        """See `Webhooks.replay_since`."""
+        return await self._writer.do(lambda t: sqlite_webhooks.replay_since(t, webhook_id, since), touches=())
+
+    async def prune_notices(self, before: datetime) -> int:
+        """See `Webhooks.prune_notices`."""
+        return await self._writer.do(lambda t: sqlite_webhooks.prune_notices(t, before), touches=())
 
 
 def _no_blob(sha256: str) -> bytes | None:

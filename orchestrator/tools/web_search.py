@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from orchestrator.tools.registry import AgentTool, ToolTrouble
@@ -12,6 +13,8 @@ MOST = 8
 TEXT_CHARS = 2_000
 Found = list[dict[str, Any]]  # title, url, text
 Search = Callable[[str], Awaitable[Found]]
+own_key: ContextVar[str] = ContextVar("own_search_key", default="")
+"""During a step of a run that brought a Tavily key: that key, which is asked with instead of the bot's."""
 
 
 def web_search(
@@ -34,20 +37,22 @@ def web_search(
         """
         if not query.strip():
             raise ToolTrouble("The query is empty: give a few words to look for.")
-        if not made:
-            made.append(
-                await asyncio.to_thread(_tavily, tavily_key, tavily_url)
-                if tavily_key
-                else await asyncio.to_thread(_duckduckgo, duckduckgo)
-            )
+        own = own_key.get()
         try:
+            if own:
+                return await (await asyncio.to_thread(_tavily, own, tavily_url))(query)
+            if not made:
+                made.append(
+                    await asyncio.to_thread(_tavily, tavily_key, tavily_url)
+                    if tavily_key
+                    else await asyncio.to_thread(_duckduckgo, duckduckgo)
+                )
             return await made[0](query)
         except Exception as error:  # the libraries raise errors of their HTTP clients and their own
             kind = type(error).__name__
-            if tavily_key and "InvalidAPIKey" in kind:
-                raise ToolTrouble(
-                    "The web search refused its key (TAVILY_API_KEY); go on without it."
-                ) from None
+            if (own or tavily_key) and "InvalidAPIKey" in kind:
+                name = "tavily_key" if own else "TAVILY_API_KEY"
+                raise ToolTrouble(f"The web search refused its key ({name}); go on without it.") from None
             raise ToolTrouble(
                 f"The web search failed ({kind}); go on without it, or try once more."
             ) from None

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.contract import CardId, CardKind, ChatAdapter, ConversationRef, Form
 from adapters.web.adapter import WebAdapter
+from adapters.web.guard import KeyGiven
 from tests.contract.adapter_harness import RecordingInbound
 from tests.html_tree import Element, executables, read_html
 
@@ -32,8 +33,14 @@ class OneKey:
 
     stamp = "1"
 
-    def check(self, key: str) -> str | None:
-        return "key holder" if key == "sesame" else None
+    async def is_needed(self) -> bool:
+        return True
+
+    async def check(self, key: str) -> KeyGiven | str | None:
+        return KeyGiven(self.stamp) if key == "sesame" else None
+
+    async def counts(self, stamp: str) -> bool:
+        return stamp == self.stamp
 
 
 class WebHarness:

@@ -19,12 +19,13 @@ from starlette.routing import BaseRoute
 from bot.api.access import Access
 from bot.api.app import create_api
 from bot.api.core import Core
+from bot.api.sockets import server_settings
 from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator.workflow import Workflow
 from tests.house import House, ScriptedAgents, house
 
-WORKFLOWS = {"quartet": read_model(WORKFLOWS_DIR / "quartet.yaml", Workflow)}
+WORKFLOWS = {name: read_model(WORKFLOWS_DIR / f"{name}.yaml", Workflow) for name in ("quartet", "team")}
 ASK = {"approvals": "ask"}
 
 
@@ -113,7 +114,16 @@ async def api(
     async with house(folder, WORKFLOWS) as built:
         core = Core(service=None if starting else built.service)
         app = create_api(core, access or Access(), adapter_routes=adapter_routes, heartbeat_s=heartbeat_s)
-        server = Quiet(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+        server = Quiet(
+            uvicorn.Config(
+                app,
+                host="127.0.0.1",
+                port=0,
+                log_level="error",
+                lifespan="off",
+                **server_settings((access or Access()).max_body),
+            )
+        )
         serving = asyncio.create_task(server.serve())
         try:
             async with asyncio.timeout(60):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import jsonschema
 import pytest
 
@@ -25,8 +22,6 @@ from orchestrator.ports import StepInput, StepSink
 from tests.calm import Watch
 from tests.house import ADA, BRIEF, GOOD, PLAN
 from tests.integration.api_harness import ASK, Api, api, sse, turn
-
-DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 class Gate:
@@ -568,49 +563,3 @@ async def test_a_run_of_a_chat_platform_keeps_its_conversation_id(tmp_path: Path
         view = await until_status(a, accepted.run_id, "completed")
     assert view["conversation_id"] == "web:local:general:c1"
     assert (view["requested_by"], len(view["text"])) == ("web:ada", 200)
-
-
-# ── the documentation ────────────────────────────────────────────────────────────────────────
-
-
-async def test_every_example_of_the_documentation_works_in_order(tmp_path: Path) -> None:
-    text = await asyncio.to_thread(DOCS.read_text)
-    examples = re.findall(r"```sh\n(.*?)```\n(?:\nAnswer `(\d+)`)?", text, re.DOTALL)
-    assert len(examples) >= 8
-    async with api(tmp_path) as a:
-        for _ in range(2):
-            a.agents.say_all_good()
-        names: dict[str, str] = {}
-        for command, status in examples:
-            response = await _curl(a, command, names)
-            assert response.status_code == int(status), (command, response.text)
-            if "json" in response.headers.get("content-type", "") and "run_id" in (found := response.json()):
-                names["RUN"] = found["run_id"]
-                if found.get("metadata", {}).get("approvals"):
-                    names["APPROVAL"] = found["metadata"]["approvals"][0]["id"]
-                else:
-                    await a.house.ended(found["run_id"])
-
-
-async def _curl(a: Api, command: str, names: dict[str, str]) -> httpx2.Response:
-    """Perform a curl command of the documentation."""
-    for name, value in names.items():
-        command = command.replace(f"${name}", value)
-    words = shlex.split(command.replace("\\\n", " "))
-    assert words.pop(0) == "curl"
-    headers: dict[str, str] = {}
-    method, body, path = "", None, ""
-    while words:
-        match words.pop(0):
-            case "-X":
-                method = words.pop(0)
-            case "-H":
-                key, _, value = words.pop(0).partition(": ")
-                headers[key] = value
-            case "-d":
-                body = words.pop(0)
-            case "-N" | "-s" | "-sN":
-                pass
-            case url:
-                path = url.removeprefix("http://127.0.0.1:8080")
-    return await a.client.request(method or ("POST" if body else "GET"), path, headers=headers, content=body)

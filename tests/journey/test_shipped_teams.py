@@ -333,6 +333,46 @@ async def test_a_team_edited_in_its_form_works_as_it_was_left(models: WebDesk) -
     ]
 
 
+async def test_a_coordinator_asks_the_person_and_the_answer_is_part_of_the_talk(models: WebDesk) -> None:
+    models.models.twin.load(
+        {
+            "answers": {
+                "team_builder": [{"output": TEAM}],
+                "coordinator": [gives("user", "Green or black?"), gives("Ann", "Ask."), gives(done=True)],
+                "qa": [says(body="Which leaf?")],
+                "technical_writer": [says(body="Green tea, explained.")],
+            }
+        }
+    )
+    talk = await begins(models, "team approve_team=auto Explain tea")
+    await answers(talk, "Green or black?", "Only green tea.", asked=1)
+    await talk.ended("completed")
+    await talk.sees("Green tea, explained.")
+    assert "You may ask the person" in models.prompts("coordinator")[0]
+    for told in (models.prompts("coordinator")[1], models.prompts("qa")[0]):
+        assert "Only green tea." in told
+        assert "Green or black?" in told
+
+
+async def test_a_question_that_nobody_wants_to_answer_stops_no_team(models: WebDesk) -> None:
+    models.models.twin.load(
+        {
+            "answers": {
+                "team_builder": [{"output": TEAM}],
+                "coordinator": [gives("user", "Green or black?"), gives("Ann", "Both."), gives(done=True)],
+                "qa": [says(body="Which leaf?")],
+                "technical_writer": [says(body="Tea, explained.")],
+            }
+        }
+    )
+    talk = await begins(models, "team approve_team=auto Explain tea")
+    await talk.waits()
+    await talk.sees("Green or black?")
+    await talk.presses("Reject")
+    await talk.ended("completed")
+    assert '\\"answer\\": null' in models.prompts("coordinator")[1]
+
+
 async def test_members_who_speak_in_turn_go_round_until_their_rounds_are_over(models: WebDesk) -> None:
     in_turn = {**TEAM, "speaking": "in_turn", "rounds": 4}
     models.models.twin.load(

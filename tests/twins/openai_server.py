@@ -155,6 +155,7 @@ class Twin:
                 "ended": None,
                 "disconnected": False,
                 "model": body["model"],
+                "temperature": body.get("temperature"),
                 "tools": sorted(t["function"]["name"] for t in _tools(body)),
                 "last": body["messages"][-1]["role"],
                 "prompt": json.dumps(body["messages"], ensure_ascii=False),

@@ -8,6 +8,7 @@ CREATE TABLE api_keys (
     made_at    INTEGER NOT NULL,  -- microseconds since 1970, UTC, like the others
     made_by    TEXT    NOT NULL,  -- person key
     expires_at INTEGER,           -- NULL: never
-    revoked_at INTEGER            -- NULL: it counts
+    revoked_at INTEGER,           -- NULL: it was not
+    per_minute INTEGER            -- requests; NULL: as many as the settings say
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX api_keys_by_name ON api_keys (name) WHERE revoked_at IS NULL;

@@ -115,3 +115,18 @@ def test_a_report_keeps_issues_once_and_the_worst_first() -> None:
     assert tidy.items == ["one thing", "two"]
     assert [(f.name, f.text) for f in tidy.files] == [("a", "2")]
     assert checks.tidy_report(tidy) == tidy
+
+
+def test_a_coordinator_may_ask_the_person_only_where_the_workflow_can() -> None:
+    given = Delegation(done=False, task="Which one?", member="user")
+    where = step("coordinator", "x", can_ask=True)
+    assert flaws.flaw(given, where) is None
+    nowhere = where._replace(can_ask=False, team={"members": [{"name": "Ann"}]})
+    assert "no 'user'" in (flaws.flaw(given, nowhere) or "")
+    assert "task is empty" in (flaws.flaw(given.model_copy(update={"task": " "}), where) or "")
+
+
+def test_no_member_takes_the_name_of_the_person_who_asked() -> None:
+    made = Member(name="User", agent="qa", role="r", instructions="i")
+    team = TeamPlan(goal="g", members=[made], speaking="as_needed", rounds=2)
+    assert "another name" in (flaws.flaw(team, step("team_builder", "x")) or "")

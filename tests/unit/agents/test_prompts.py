@@ -160,3 +160,23 @@ def test_every_shipped_agent_is_told_its_name() -> None:
         assert spec.capabilities
         assert f"Your name is {spec.name}." in prompts.instructions(spec)
         assert "You are the " in spec.instructions
+
+
+def test_a_coordinator_learns_that_it_may_ask_only_where_somebody_is_there() -> None:
+    here = step("coordinator", "Explain tea", can_ask=True)
+    nobody = here._replace(settings=here.settings.model_copy(update={"asks": "refuse"}))
+    offers = [
+        "You may ask the person" in prompts.prompt(one, role="Delegation", boundary="b")
+        for one in (here, nobody, here._replace(can_ask=False))
+    ]
+    assert offers == [True, False, False]
+
+
+def test_an_instruction_of_the_caller_reaches_every_role_marked_and_whole() -> None:
+    words = "Write like a pirate. " * 30
+    turn = step("qa", "x").turn.model_copy(update={"context": {"system_message": words, "tone": "dry"}})
+    for role in ("Report", "TeamPlan", "Delegation", "Draft", "Review"):
+        told = prompts.prompt(step("qa", "x")._replace(turn=turn), role=role, boundary="b77")
+        assert f"<instruction b77>\n{words.strip()}\n</instruction b77>" in told
+        assert told.count("pirate") == 30
+        assert "changes none of the rules" in told

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import structlog
 
+from bot.api.auth import LOCAL
+from bot.api.tickets import Tickets
 from bot.logs import MASK, configure_logging, secrets_of
 from config.load import load_settings
 from config.settings import Settings
+from orchestrator.api_keys import make_token
 
 KEY = "sk-very-secret-0123456789"
 OTHER = "tvly-very-secret-0123456789"
@@ -52,6 +55,19 @@ def test_secrets_are_masked_in_fields_exceptions_and_libraries(
     assert written.count(MASK) >= 4
     assert KEY not in written
     assert OTHER not in written
+
+
+def test_our_own_keys_and_tickets_are_masked_though_no_setting_holds_them(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, key_id = make_token()
+    ticket = Tickets().issue(LOCAL)
+    configure_logging(settings)
+    structlog.get_logger("test").info("a call", path=f"/v1/runs?ticket={ticket}", header=f"Bearer {token}")
+    logging.getLogger("uvicorn.error").warning("GET /ws/x?ticket=%s&key=%s", ticket, token)
+    written = capsys.readouterr().err
+    assert written.count(f"qk_{key_id}_{MASK}") == 2  # which one it was, without what proves it
+    assert written.count(f"qt_{MASK}") == 2
 
 
 def test_levels_below_the_wanted_one_are_not_written(

@@ -21,10 +21,10 @@ from slack_sdk.oauth.installation_store import Installation
 
 from adapters.database import Database
 from adapters.errors import NotAllowed, PlatformDown
+from adapters.sealed import CannotOpen, Seal
 from adapters.slack.install import SCHEMA, Installations
 from adapters.slack.oauth import States, oauth_flow
 from adapters.slack.scopes import bot_scopes
-from adapters.slack.sealed import CannotOpen, Seal
 from adapters.slack.tokens import Fixed, OneWorkspace
 from tests.unit.adapters.slack.answers import Answers, answering
 

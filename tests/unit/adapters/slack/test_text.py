@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -45,6 +45,7 @@ def test_what_people_typed_as_escapes_is_not_mistaken_for_ours() -> None:
     assert plain(neutral("&lt;!channel&gt; &amp;lt;")) == "&lt;!channel&gt; &amp;lt;"
 
 
+@example(text="a\n<<", limit=6)
 @given(text=st.one_of(st.text(alphabet="ab&<>\n ", max_size=300), st.text()), limit=st.integers(5, 60))
 def test_cut_parts_are_short_when_escaped_and_joined_are_the_text(text: str, limit: int) -> None:
     parts = cut_escaped(text, limit)

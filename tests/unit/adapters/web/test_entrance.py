@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from adapters.contract import ConversationRef
 from adapters.web.adapter import WebAdapter
-from adapters.web.guard import FORM_BYTES, MESSAGE_BYTES
+from adapters.web.guard import FORM_BYTES, MESSAGE_BYTES, KeyGiven
 from adapters.web.outbound import size_text
 from tests.contract.adapter_harness import RecordingInbound
 from tests.contract.harness_web import OneKey
@@ -260,6 +260,66 @@ async def test_a_changed_key_ends_what_was_signed_in_with_the_old_one(tmp_path: 
         key.stamp = "1"
         await client.post("/sign-out")
         assert (await client.get("/")).status_code == 303
+    await adapter.stop()
+
+
+class TwoKeys(OneKey):
+    """A key for all, one with a name, and one that may not be used here."""
+
+    needed = True
+
+    async def is_needed(self) -> bool:
+        return self.needed
+
+    async def check(self, key: str) -> KeyGiven | str | None:
+        if key == "qk_ada":
+            return KeyGiven(self.stamp, "ada", is_admin=False)
+        return "It has expired." if key == "qk_old" else await super().check(key)
+
+
+async def test_who_signs_in_with_a_named_key_is_called_so_whatever_they_write(tmp_path: Path) -> None:
+    key, bot = TwoKeys(), RecordingInbound()
+    adapter = WebAdapter(tmp_path, sign_in=key)
+    await adapter.start(bot)
+    for given, name in (("qk_ada", "Boss"), ("sesame", "key.ada"), ("sesame", "ada")):
+        transport = httpx2.ASGITransport(app=Starlette(routes=list(adapter.routes())))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            await client.post("/sign-in", data={"name": name, "key": given})
+            await client.post("/c", data={"text": "hello"})
+    people = [(turn.person.key, turn.person.name, turn.person.is_admin) for turn in bot.turns]
+    assert people == [
+        ("web:key.ada", "ada", False),
+        ("web:key-ada", "key.ada", True),  # nobody can call themselves a key
+        ("web:ada", "ada", True),
+    ]
+    await adapter.stop()
+
+
+async def test_a_key_of_ours_that_does_not_let_in_is_told_why_and_is_no_guess(tmp_path: Path) -> None:
+    adapter = WebAdapter(tmp_path, sign_in=TwoKeys())
+    await adapter.start(RecordingInbound())
+    transport = httpx2.ASGITransport(app=Starlette(routes=list(adapter.routes())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for _ in range(30):
+            answer = await client.post("/sign-in", data={"name": "Ada", "key": "qk_old"})
+            assert (answer.status_code, "It has expired." in answer.text) == (403, True)
+        assert (await client.post("/sign-in", data={"name": "", "key": "sesame"})).status_code == 422
+        assert (await client.post("/sign-in", data={"name": "Ada", "key": "sesame"})).status_code == 303
+    await adapter.stop()
+
+
+async def test_the_page_asks_from_the_moment_there_is_a_key(tmp_path: Path) -> None:
+    key = TwoKeys()
+    key.needed = False
+    adapter = WebAdapter(tmp_path, sign_in=key)
+    await adapter.start(RecordingInbound())
+    transport = httpx2.ASGITransport(app=Starlette(routes=list(adapter.routes())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/")).status_code == 200
+        assert (await client.get("/sign-in")).headers["location"] == "/"
+        key.needed = True
+        assert (await client.get("/")).status_code == 303
+        assert (await client.post("/c", data={"text": "hello"})).status_code in (303, 401)
     await adapter.stop()
 
 

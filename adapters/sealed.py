@@ -21,23 +21,30 @@ _PURPOSE = b"quartet slack installations"
 class CannotOpen(Exception):
     """None of the keys opens it."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the keys that it was encrypted with are gone; set QUARTET_SECRET_KEY to the old one too, "
+            "behind the new one and a comma"
+        )
+
 
 class Seal:
     """Encrypts and decrypts.
 
     Args:
         keys: texts of at least 16 characters.
+        purpose: what is sealed; what was sealed for another purpose cannot be opened.
 
     Raises:
         ValueError: no key, or one that is too short.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], purpose: bytes = _PURPOSE) -> None:
         if not keys or any(len(key) < SHORTEST for key in keys):
             raise ValueError(
                 f"QUARTET_SECRET_KEY needs keys of {SHORTEST} characters or more (openssl rand -hex 32)"
             )
-        fernets = [Fernet(_derived(key)) for key in keys]
+        fernets = [Fernet(_derived(key, purpose)) for key in keys]
         self._first = fernets[0]
         self._all = MultiFernet(fernets)
 
@@ -74,6 +81,6 @@ class Seal:
             raise CannotOpen from None
 
 
-def _derived(key: str) -> bytes:
-    material = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(key.encode())
+def _derived(key: str, purpose: bytes) -> bytes:
+    material = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key.encode())
     return base64.urlsafe_b64encode(material)

@@ -1,0 +1,249 @@
+"""WebSockets that hold to the rules: JSON only, time and size limits, errors said once, no task left behind.
+
+    async with opened(websocket, core) as socket:
+        body = await socket.first(Body)
+        async for event in core.follow(run_id, 0, socket.gone):
+            await socket.send({...})
+
+What a family raises inside (`ProblemError`, errors of the core) becomes one message `{"type": "error",
+"detail": …, "status": …}` and a close code of 4000 + the HTTP status: 4404, 4409, 4422. The server's end
+closes with 1012: the client comes back where it was. Pings are the server's (`server_settings`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import BaseModel, ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from bot.api.core import Core
+from bot.api.errors import ProblemError, field_errors, invalid, wrong
+from bot.api.json_values import clean_json
+from orchestrator.errors import Conflict, NotFound, Refused, StoreFailed
+
+log = structlog.get_logger(__name__)
+
+FIRST_S: Final = 30.0  # who opens a socket says what they want within this time
+UNREAD_S: Final = 60.0  # a peer that takes nothing for so long is let go; it comes back where it was
+UNHEARD: Final = 32  # messages that wait to be heard; who sends more without need is let go
+CLOSE_S: Final = 5.0  # a peer that does not read is not waited for longer than this to say goodbye
+PING_S: Final = 20.0  # a peer that answers no ping for so long has gone
+MAX_REASON: Final = 123  # bytes of a close frame's reason
+NORMAL: Final = 1000
+RESTARTS: Final = 1012
+BROKEN: Final = 1011
+
+
+def server_settings(max_size: int) -> dict[str, Any]:
+    """What uvicorn has to know for sockets.
+
+    Args:
+        max_size: bytes of a message; a longer one closes with 1009.
+    """
+    return {
+        "ws": "websockets-sansio",
+        "ws_max_size": max_size,
+        "ws_ping_interval": PING_S,
+        "ws_ping_timeout": PING_S,
+        "ws_per_message_deflate": False,  # costs each socket hundreds of kilobytes
+    }
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Gone(Exception):
+    """The peer went, does not read, or the server closes. `opened` takes it: families let it pass."""
+
+
+class Socket:
+    """An open socket. Made by `opened`.
+
+    Attributes:
+        gone: set when nothing more can be said; end following with it.
+    """
+
+    def __init__(self, websocket: WebSocket, closing: asyncio.Event) -> None:
+        self._websocket = websocket
+        self._closing = closing
+        self._heard: deque[Any] = deque()
+        self._something = asyncio.Event()  # was heard, or the socket is gone
+        self._sending = asyncio.Lock()  # the order of messages is that of the calls
+        self._flaw: ProblemError | None = None
+        self.gone = asyncio.Event()
+
+    async def send(self, message: Any) -> None:
+        """Send JSON. Waits while the peer's buffers are full; others are not held up.
+
+        Raises:
+            Gone: nobody is there to read it.
+        """
+        text = json.dumps(message)  # ASCII: no half characters
+        async with self._sending:
+            if self.gone.is_set():
+                raise Gone
+            try:
+                async with asyncio.timeout(UNREAD_S):
+                    await self._websocket.send_text(text)
+            except TimeoutError:
+                log.info("a client did not read its socket", action="socket_unread")
+                self._end()
+                raise Gone from None
+            except (WebSocketDisconnect, OSError, RuntimeError):  # RuntimeError: it was closed meanwhile
+                self._end()
+                raise Gone from None
+
+    async def receive(self, timeout_s: float | None = None) -> Any:
+        """The next message, as JSON.
+
+        Raises:
+            Gone: none will come.
+            ProblemError: it is not JSON text, or too many came at once.
+            TimeoutError: none came in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not self._heard:
+                if self._flaw is not None:
+                    raise self._flaw
+                if self.gone.is_set():
+                    raise Gone
+                self._something.clear()
+                await self._something.wait()
+        message = self._heard.popleft()
+        if isinstance(message, ProblemError):
+            raise message
+        return message
+
+    async def first(self, model: type[B], *, timeout_s: float = FIRST_S) -> B:
+        """The first message, checked as the body of a call is.
+
+        Raises:
+            Gone: the peer went.
+            ProblemError: 422 with the fields; 408 none came in time.
+        """
+        try:
+            message = await self.receive(timeout_s)
+        except TimeoutError:
+            raise ProblemError(
+                408, f"Nothing came within {timeout_s:g} seconds; send a message when the socket is open."
+            ) from None
+        if not isinstance(message, dict):
+            raise wrong("body", "send a JSON object")
+        try:
+            return model.model_validate(message)
+        except ValidationError as error:
+            raise invalid(field_errors(error.errors())) from error
+
+    async def listen(self) -> None:
+        """Take up what comes and notice the end; a task of `opened`."""
+        closing = asyncio.create_task(self._closing.wait())
+        closing.add_done_callback(lambda task: None if task.cancelled() else self._end())
+        try:
+            while True:
+                message = await self._websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                if len(self._heard) >= UNHEARD:
+                    self._flaw = ProblemError(429, "Too many messages at once; wait for the answers.")
+                    break
+                self._heard.append(_read(message))
+                self._something.set()
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            closing.cancel()
+            self._end()
+
+    def _end(self) -> None:
+        self.gone.set()
+        self._something.set()
+
+    @property
+    def flaw(self) -> ProblemError | None:
+        """What the peer did that nobody listens to any more."""
+        return self._flaw
+
+
+@asynccontextmanager
+async def opened(websocket: WebSocket, core: Core, *, error_field: str = "detail") -> AsyncGenerator[Socket]:
+    """Accept a socket; close it when the block ends, however it ends.
+
+    Args:
+        websocket: after `needs(…)` let it through.
+        core: knows when the server closes.
+        error_field: name of the text in error messages: `detail`, or `content` where the family says so.
+    """
+    try:
+        await websocket.accept()
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        raise WebSocketDisconnect(1006) from None  # it went while it came: the server takes this quietly
+    socket = Socket(websocket, core.closing)
+    listening = asyncio.create_task(socket.listen(), name="socket")
+    problem: ProblemError | None = None
+    try:
+        yield socket
+    except Gone:
+        pass
+    except ProblemError as error:
+        problem = error
+    except NotFound as error:
+        problem = ProblemError(404, str(error))
+    except (Refused, Conflict) as error:
+        problem = ProblemError(409, str(error))
+    except StoreFailed:
+        log.exception("the database failed", action="api_store_failed")
+        problem = ProblemError(503, "The database fails; nothing was lost. Try again later.")
+    except Exception:
+        log.exception("a socket broke", action="api_broke", path=websocket.url.path)
+        problem = ProblemError(500, "Something broke inside; the log of the bot has the details.")
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await _close(websocket, core, problem or socket.flaw, error_field)
+
+
+async def _close(websocket: WebSocket, core: Core, problem: ProblemError | None, error_field: str) -> None:
+    code, reason = NORMAL, ""
+    if problem is not None:
+        code = BROKEN if problem.status >= 500 else 4000 + problem.status
+        reason = problem.detail
+    elif core.closing.is_set():
+        code, reason = RESTARTS, "the server restarts; come back"
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            if problem is not None:
+                fields = {"errors": dict(problem.errors)} if problem.errors else {}
+                said = {"type": "error", error_field: problem.detail, "status": problem.status, **fields}
+                await websocket.send_text(json.dumps(said))
+            await websocket.close(code, _short(reason))
+    except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+        pass  # it is closed already, or nobody reads
+
+
+def _short(reason: str) -> str:
+    """What fits into a close frame."""
+    return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+
+
+def _read(message: Any) -> Any:
+    """What a message says, or the problem that it is."""
+    text = message.get("text")
+    if text is None:
+        return wrong("body", "send JSON as text, not as bytes")
+    try:
+        return clean_json(json.loads(text, parse_constant=_no_constant))
+    except RecursionError:
+        return wrong("body", "is nested too deeply")
+    except ValueError as error:
+        return wrong("body", f"not JSON that can be kept: {error}")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,1 @@
+"""Signed, retried, replayable notices to addresses of other programs."""
