@@ -184,7 +184,7 @@ def _unchunked(body: bytes) -> list[bytes]:
 
 async def _graphs(running: Bot) -> list[Figure]:
     """POST /run-graph at a steady pace; what counts is the answer to each, not when its run ends."""
-    body = {
+    body: dict[str, Any] = {
         "workflow_type": "graph",
         "tasks": [
             {"agent_id": "a", "agent_role": "researcher", "input_data": {"topic": "tea"}},
