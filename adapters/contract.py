@@ -76,11 +76,12 @@ class Person(Value):
     name: str
     groups: tuple[str, ...] = ()  # Slack user groups, Discord roles, by id
     is_admin: bool = False  # may change the settings of the channel
+    known_as: str = ""  # key of the same person at another entrance, where there is one; "": none
 
     @property
     def key(self) -> str:
-        """`platform:id`, the form in which approvers are listed."""
-        return f"{self.platform}:{self.id}"
+        """`platform:id`, or as another entrance knows them: the form in which approvers are listed."""
+        return self.known_as or f"{self.platform}:{self.id}"
 
 
 class Attachment(Value):

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SHORTEST = 16  # characters of a key
-_PURPOSE = b"quartet slack installations"
 
 
 class CannotOpen(Exception):
@@ -39,7 +38,7 @@ class Seal:
         ValueError: no key, or one that is too short.
     """
 
-    def __init__(self, keys: Sequence[str], purpose: bytes = _PURPOSE) -> None:
+    def __init__(self, keys: Sequence[str], purpose: bytes) -> None:
         if not keys or any(len(key) < SHORTEST for key in keys):
             raise ValueError(
                 f"QUARTET_SECRET_KEY needs keys of {SHORTEST} characters or more (openssl rand -hex 32)"

@@ -20,8 +20,14 @@ from orchestrator.ports import RunRow
 T = TypeVar("T")
 
 
-def with_core(context: click.Context, work: Callable[[Core], Awaitable[T]]) -> T:
-    """Open the database without executing anything, and do the work."""
+def with_core(context: click.Context, work: Callable[[Core], Awaitable[T]], *wrong: type[Exception]) -> T:
+    """Open the database without executing anything, and do the work.
+
+    Args:
+        context: of the command.
+        work: what is done.
+        wrong: what `work` raises where a person wrote something wrong; it is told as one line.
+    """
     settings = settings_of(context)
     configure_logging(settings, "DEBUG" if given(context).debug else "ERROR")
 
@@ -29,7 +35,10 @@ def with_core(context: click.Context, work: Callable[[Core], Awaitable[T]]) -> T
         async with open_core(settings, execute=False) as core:
             return await work(core)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except wrong as error:
+        raise click.ClickException(str(error)) from None
 
 
 async def all_runs(core: Core, *, limit: int) -> AsyncIterator[RunRow]:

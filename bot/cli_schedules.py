@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import click
 
@@ -113,7 +111,7 @@ def add_schedule(
             is_admin=True,  # whoever has the database's folder may do anything
         )
 
-    row = _do(context, add)
+    row = with_core(context, add, CronError)
     click.echo(f"Schedule {row.id}: {row.workflow} starts {next_told(row)} for the first time.")
 
 
@@ -128,7 +126,7 @@ def pause_schedule(context: click.Context, schedule_id: str) -> None:
     Example:
       quartet schedules pause s4f0c2ab91
     """
-    _do(context, lambda core: core.schedules.pause(schedule_id))
+    with_core(context, lambda core: core.schedules.pause(schedule_id), CronError)
     click.echo(f"Schedule {schedule_id} starts nothing until `quartet schedules resume {schedule_id}`.")
 
 
@@ -148,7 +146,7 @@ def resume_schedule(context: click.Context, schedule_id: str) -> None:
         await core.schedules.resume(schedule_id)
         return await core.schedules.one(schedule_id)
 
-    click.echo(f"Schedule {schedule_id} goes on: {next_told(_do(context, resume))}.")
+    click.echo(f"Schedule {schedule_id} goes on: {next_told(with_core(context, resume, CronError))}.")
 
 
 @schedules.command("remove")
@@ -162,7 +160,7 @@ def remove_schedule(context: click.Context, schedule_id: str) -> None:
     Example:
       quartet schedules remove s4f0c2ab91
     """
-    _do(context, lambda core: core.schedules.remove(schedule_id))
+    with_core(context, lambda core: core.schedules.remove(schedule_id), CronError)
     click.echo(f"Removed schedule {schedule_id}.")
 
 
@@ -182,15 +180,4 @@ def run_schedule(context: click.Context, schedule_id: str) -> None:
         row = await core.schedules.one(schedule_id)
         return await core.schedules.start(row, key=f"schedule:{row.id}:cli:{uuid.uuid4().hex}")
 
-    click.echo(f"Started run {_do(context, run)}.")
-
-
-T = TypeVar("T")
-
-
-def _do(context: click.Context, work: Callable[[Core], Awaitable[T]]) -> T:
-    """Do it; what a person can write wrong is one line."""
-    try:
-        return with_core(context, work)
-    except CronError as error:
-        raise click.ClickException(str(error)) from None
+    click.echo(f"Started run {with_core(context, run, CronError)}.")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import click
 
@@ -16,8 +14,6 @@ from bot.webhooks.addresses import AddressRefused
 from bot.webhooks.book import Made
 from bot.webhooks.notices import KINDS
 from orchestrator.webhooks import Webhook
-
-T = TypeVar("T")
 
 
 @click.group(invoke_without_command=True)
@@ -78,7 +74,7 @@ def add_webhook(context: click.Context, url: str, kinds: tuple[str, ...]) -> Non
     async def add(core: Core) -> Made:
         return await core.webhooks.add(url, kinds, made_by=me().key)
 
-    made = _do(context, add)
+    made = with_core(context, add, AddressRefused)
     click.echo(f"Webhook {made.webhook.id} is told of {', '.join(kinds) or 'everything'}.", err=True)
     click.echo("Notices are signed with this secret, which is not shown again:", err=True)
     click.echo(made.secret)
@@ -95,7 +91,7 @@ def remove_webhook(context: click.Context, webhook_id: str) -> None:
     Example:
       quartet webhooks remove wh_4f0c2ab91d3e5f60
     """
-    _do(context, lambda core: core.webhooks.remove(webhook_id))
+    with_core(context, lambda core: core.webhooks.remove(webhook_id), AddressRefused)
     click.echo(f"Removed webhook {webhook_id}.")
 
 
@@ -120,13 +116,7 @@ def replay(context: click.Context, webhook_id: str, notice_id: str | None, since
     if (notice_id is None) == (since is None):
         raise click.UsageError("say what to send again: --notice NOTICE or --since TIME")
     at = since.replace(tzinfo=UTC) if since is not None else None
-    _do(context, lambda core: core.webhooks.replay(webhook_id, notice_id=notice_id, since=at))
+    with_core(
+        context, lambda core: core.webhooks.replay(webhook_id, notice_id=notice_id, since=at), AddressRefused
+    )
     click.echo("`quartet up` sends it again.")
-
-
-def _do(context: click.Context, work: Callable[[Core], Awaitable[T]]) -> T:
-    """Do it; what a person can write wrong is one line."""
-    try:
-        return with_core(context, work)
-    except AddressRefused as error:
-        raise click.ClickException(str(error)) from None

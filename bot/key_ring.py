@@ -26,6 +26,14 @@ class Found:
     key: ApiKey
     state: KeyState  # only `living` lets in
 
+    @property
+    def refusal(self) -> str:
+        """Why it does not let in, and what to do; "": it does."""
+        if self.state == "living":
+            return ""
+        ended = "has expired" if self.state == "expired" else "was revoked"
+        return f"This key {ended}; ask who runs this bot for another one."
+
 
 def _now() -> datetime:
     return datetime.now(UTC)

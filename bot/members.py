@@ -31,9 +31,10 @@ DISCORD_PERMISSIONS: Final = (
     "manage_threads",
     "moderate_members",
 )
+_ENTRANCES: Final = (*get_args(Platform), "api")  # keys that have a name are people too: api:ada
 # Where the next one begins though there is no comma: pickers put a space, or nothing, between mentions.
 _NEXT: Final = re.compile(
-    rf"(?<=>) ?(?=\S)| (?=<[@#]|@|permission:|(?:{'|'.join(get_args(Platform))}):|[0-9]{{17,20}}(?: |$)"
+    rf"(?<=>) ?(?=\S)| (?=<[@#]|@|permission:|(?:{'|'.join(_ENTRANCES)}):|[0-9]{{17,20}}(?: |$)"
     rf"|[UWS]{_BARE}(?: |$))"
 )
 _REMEDIES: Final = {
@@ -70,7 +71,7 @@ def member(key: str, item: str, platform: Platform) -> str:
         NobodyMeant: it is neither.
     """
     where, colon, who = item.partition(":")
-    if colon and where in get_args(Platform) and who and _is_person(where, who):
+    if colon and where in _ENTRANCES and who and _is_person(where, who):
         return item
     found = _of_discord(key, item) if platform == "discord" else _of_slack(item, platform)
     if found is not None:

@@ -39,9 +39,8 @@ class PageSignIn:
         found = await self._ring.find(key.strip()) if key.strip().startswith("qk_") else None
         if found is None:
             return None
-        if found.state != "living":
-            ended = "has expired" if found.state == "expired" else "was revoked"
-            return f"This key {ended}. Ask who runs this bot for another one."
+        if found.refusal:
+            return found.refusal
         is_admin = "admin" in found.key.scopes
         if not is_admin and not found.key.scopes >= PAGES:
             have = ", ".join(sorted(found.key.scopes)) or "nothing"

@@ -87,7 +87,7 @@ def may_stop(policy: ChannelPolicy, actor: Actor, *, requester: str) -> Permissi
     if is_admin(policy, actor):
         return Allowed("you are an admin of this channel")
     return Denied(
-        "Only who asked for a run, the channel's approvers and its admins may stop, pause or resume it; "
+        "Only who asked for a run, the channel's approvers and its admins may control it; "
         f"{requester} asked for this one."
     )
 

@@ -98,14 +98,7 @@ async def _run(
         async with open_core(settings, adapters=[web], platforms=platforms) as core:
             for adapter in core.adapters.values():
                 mount(api, adapter.routes())
-            view.cookie_person = web.signed_in
-            view.components = lambda: _components(core)
-            view.providers = tuple(settings.providers()) if settings.engine == "models" else ()
-            view.thrifty = core.agents.thrifty
-            view.own_keys = core.own_keys
-            view.webhooks = core.webhooks
-            view.measured_to = await core.store.log_end()
-            view.service = core.service
+            await fill(view, settings, core, web)
             warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
             warming.add_done_callback(lambda _: settle())
             say(_greeting(settings, core, is_closed=await ring.is_closed()))
@@ -121,6 +114,25 @@ async def _run(
     finally:
         server.should_exit = True
         await asyncio.gather(serving, return_exceptions=True)
+
+
+async def fill(view: api_core.Core, settings: Settings, core: Core, web: WebAdapter | None = None) -> None:
+    """Give the routes all that they know of a bot that is up; from then on they answer.
+
+    Args:
+        view: what the routes look at.
+        settings: of the bot.
+        core: the bot.
+        web: the page, whose sign-in counts for the API as well; None: there is none.
+    """
+    view.cookie_person = web.signed_in if web is not None else None
+    view.components = lambda: _components(core)
+    view.providers = tuple(settings.providers()) if settings.engine == "models" else ()
+    view.thrifty = core.agents.thrifty
+    view.own_keys = core.own_keys
+    view.webhooks = core.webhooks
+    view.measured_to = await core.store.log_end()
+    view.service = core.service  # last: the routes wait for it
 
 
 def say(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, cast
 from pydantic import ValidationError
 
 from adapters.contract import AgentRow, CardPart, FactsPart, FormField, NotesPart, RowState
-from orchestrator.artifacts import Delegation, Member, TeamPlan
+from orchestrator.artifacts import PERSON, Delegation, Member, TeamPlan
 from orchestrator.engine.state import RunState, Step
 from orchestrator.events import Json, Usage
 from orchestrator.workflow import Assigned, Workflow
@@ -23,7 +23,6 @@ SPEAKING = {
     "in_turn": "in turn, in this order",
     "as_needed": "as needed: the coordinator chooses who is next",
 }
-PERSON = "user"  # the receiver of what is for the person who asked
 EVERYBODY = "team"
 NOTHING = "(nothing)"
 MAX_INSTRUCTIONS = 4_000  # characters that a person writes for a member

@@ -161,6 +161,9 @@ class TeamPlan(Artifact):
     done_when: str = Field(default="", description="how the team sees that it is done")
 
 
+PERSON = "user"  # in a team: the person who asked; a coordinator delegates to it to ask something
+
+
 class Delegation(Artifact):
     """Who works next and on what, or that it is done."""
 

@@ -89,6 +89,7 @@ class TurnRecord(Fact):
     files: tuple[StoredFile, ...] = ()
     earlier: tuple[Line, ...] = ()  # thread text that is not in our own record
     history: tuple[Line, ...] | None = None  # set: replaces the stored conversation for this run
+    instruction: str = ""  # of the caller, for every agent; stands under the rules of the house
     call: ApiCall | None = None  # None: it did not come over HTTP
     # By node, where each is asked for something of its own. Such a node sees its part and what the nodes that
     # lead to it put out, nothing else of the run.

@@ -33,6 +33,7 @@ from orchestrator.events import (
     Usage,
     Who,
 )
+from orchestrator.marks import Marks
 from orchestrator.measures import Measures
 from orchestrator.run_keys import RunKeys
 from orchestrator.webhooks import Webhooks
@@ -491,29 +492,6 @@ class Schedules(Protocol):
         self, schedule_id: str, state: ScheduleState, note: str = "", due: datetime | None = None
     ) -> bool:
         """Pause, resume (`due`: what is waited for then) or remove; False: it is not there any more."""
-        ...
-
-
-class Mark(NamedTuple):
-    """What callers over HTTP did with a run of theirs."""
-
-    hidden: bool = False  # not in lists any more
-    heard: int = 0  # lines of its log that a socket was sent
-
-
-class Marks(Protocol):
-    """What the log does not say of runs that came over HTTP."""
-
-    async def mark(self, run_id: RunId) -> Mark:
-        """Of one run; of an unknown one what holds when nothing was done."""
-        ...
-
-    async def hide(self, run_id: RunId) -> None:
-        """Leave it out of `Views.entered`. The log keeps it."""
-        ...
-
-    async def heard(self, run_id: RunId, lines: int) -> None:
-        """So many lines were sent; a lower number than before changes nothing."""
         ...
 
 

@@ -163,12 +163,18 @@ class Service:
 
         Raises:
             NotFound: no such run.
-            Refused: the run has no such step, or the inputs are not what its workflow takes.
+            Refused: the run has no such step, the inputs are not what its workflow takes, or it had keys of
+                its own, which are for it alone.
         """
         events = await self.store.events(run_id)
         state = fold(events)
         if state is None:
             raise NotFound(f"there is no run {run_id!r}; `quartet runs` lists them")
+        if state.created.settings.own_keys:
+            raise Refused(
+                f"The run {run_id} brought keys of its own, and its keys are gone or will be at its end: "
+                "start a new one, and send the keys with it."
+            )
         definition = Workflow.model_validate(await self.store.definition(state.created.workflow_digest))
         given = {**state.created.inputs, **(inputs or {})}
         if inputs:

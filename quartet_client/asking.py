@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from quartet_client.effects import Flow, Request, Sleep, Tell
-from quartet_client.errors import QuartetError, TimedOut
+from quartet_client.errors import BadArgument, QuartetError, TimedOut
 from quartet_client.patience import Holding, patiently
 from quartet_client.replies import read
 from quartet_client.settings import Settings
@@ -44,28 +46,47 @@ def begin(
     key: str | None,
     timeout_s: float | None = None,
 ) -> Flow[Model]:
-    """The answer of a POST that starts something: under a key, so that it may be sent again."""
-    headers = {"Idempotency-Key": key_of(key)}
+    """The answer of a POST that starts or says something: under a key, so that it may be sent again."""
+    name = key_of(key)
+    headers = {"Idempotency-Key": name}
     request = Request("POST", path, body=body, headers=headers, repeatable=True, timeout_s=timeout_s)
-    return read((yield from patiently(own, request)), model)
+    with keyed(name):
+        return read((yield from patiently(own, request)), model)
+
+
+@contextmanager
+def keyed(key: str) -> Generator[None]:
+    """Note the key of a call on its error, for whoever wants to send the same again."""
+    try:
+        yield
+    except QuartetError as error:
+        error.idempotency_key = key
+        raise
 
 
 def key_of(given: str | None) -> str:
     """The caller's key, or a new one.
 
     Raises:
-        ValueError: it cannot be sent.
+        BadArgument: it cannot be sent.
     """
     if given is None:
         return uuid.uuid4().hex
-    if not (given.strip() and given.isascii() and given.isprintable() and len(given) <= 200):
-        raise ValueError("an idempotency key has 1 to 200 characters of ASCII")
+    if not (
+        is_text(given) and given.strip() and given.isascii() and given.isprintable() and len(given) <= 200
+    ):
+        raise BadArgument("an idempotency key has 1 to 200 characters of ASCII")
     return given
+
+
+def is_text(given: object) -> bool:
+    """Whether an argument is what its type says: not every program is checked."""
+    return isinstance(given, str)
 
 
 def polled(
     own: Settings,
-    look: Callable[[], Flow[Model]],
+    look: Callable[[Settings], Flow[Model]],
     ended: Callable[[Model], bool],
     timeout_s: float,
     on_progress: Callable[[Model], Any] | None,
@@ -77,12 +98,15 @@ def polled(
     """
     deadline = time.monotonic() + timeout_s
     holding, last, pause = Holding(own), None, POLL_S
+    once = replace(own, retries=0)  # the patience is that of the whole wait
+    failure: QuartetError | None = None
     while True:
         try:
-            seen = yield from look()
+            seen = yield from look(once)
         except QuartetError as error:
-            wait = holding.wait_s(error)
+            wait, failure = holding.wait_s(error), error
         else:
+            failure = None
             holding.alive()
             if seen != last:
                 last, pause = seen, POLL_S
@@ -93,5 +117,7 @@ def polled(
             wait, pause = pause, min(LONGEST_POLL_S, pause * 1.5)
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimedOut(f"It has not ended within {timeout_s:g} seconds; it goes on.", last=last)
+            raise TimedOut(
+                f"It has not ended within {timeout_s:g} seconds; it goes on.", last=last
+            ) from failure
         yield Sleep(min(wait, left))

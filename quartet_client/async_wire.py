@@ -27,6 +27,7 @@ from quartet_client.effects import (
 )
 from quartet_client.errors import QuartetError
 from quartet_client.settings import MAX_ANSWER, MAX_FRAME, Settings
+from quartet_client.wire import Wire
 
 if TYPE_CHECKING:  # loaded with the first call: programs start faster
     import httpx2
@@ -37,26 +38,8 @@ if TYPE_CHECKING:  # loaded with the first call: programs start faster
 T = TypeVar("T")
 
 
-class AsyncWire:
+class AsyncWire(Wire["httpx2.AsyncClient"]):
     """See `AsyncQuartet`."""
-
-    def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        *,
-        timeout: float = 30.0,
-        retries: int = 4,
-        max_pause: float = 30.0,
-        reconnect: float = 120.0,
-    ) -> None:
-        self.settings = Settings.of(
-            url, api_key, timeout=timeout, retries=retries, max_pause=max_pause, reconnect=reconnect
-        )
-        self._http: httpx2.AsyncClient | None = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.url!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,8 +48,8 @@ class AsyncWire:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Another call opens them again."""
-        http, self._http = self._http, None
+        """Close the connections. Calls after it are refused."""
+        http = self._let_go()
         if http is not None:
             await http.aclose()
 
@@ -108,14 +91,10 @@ class AsyncWire:
             finally:
                 flow.close()
 
-    def _client(self) -> httpx2.AsyncClient:
-        if self._http is None:
-            import httpx2
+    def _made(self, options: dict[str, Any]) -> httpx2.AsyncClient:
+        import httpx2
 
-            from quartet_client.wire_parts import client_options
-
-            self._http = httpx2.AsyncClient(**client_options(self.settings))
-        return self._http
+        return httpx2.AsyncClient(**options)
 
 
 class _Line:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from quartet_client.answers import ChatAnswer, ChatEvent, Health
-from quartet_client.asking import ROUND_S, SLACK_S, begin, key_of
+from quartet_client.asking import ROUND_S, SLACK_S, begin, key_of, keyed
 from quartet_client.effects import Connect, Flow, Request
-from quartet_client.errors import BadAnswer
+from quartet_client.errors import BadAnswer, BadArgument
 from quartet_client.operation import Calls, operation, streaming
 from quartet_client.patience import Streaming, patiently, talking
 from quartet_client.replies import error_of, fit, read, read_text
@@ -82,7 +82,9 @@ class ChatCalls(Calls):
             idempotency_key: as for `chat`.
         """
         body = chat_body(turn, conversation_id, context or {})
-        yield from talking(self.settings, _ChatTalk(body, key_of(idempotency_key)))
+        key = key_of(idempotency_key)
+        with keyed(key):
+            yield from talking(self.settings, _ChatTalk(body, key))
 
     @operation
     def health(self) -> Flow[Health]:
@@ -98,9 +100,17 @@ class ChatCalls(Calls):
 
 def chat_body(turn: Turn, conversation_id: str | None, context: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a chat call."""
+    if not isinstance(turn, str) and not _are_messages(turn):
+        raise BadArgument('a turn is text, or messages like {"role": "user", "content": "…"}')
     messages = [{"role": "user", "content": turn}] if isinstance(turn, str) else [dict(m) for m in turn]
     named = {"conversation_id": conversation_id} if conversation_id is not None else {}
     return {**named, "messages": messages, "context": dict(context)}
+
+
+def _are_messages(given: object) -> bool:
+    return isinstance(given, Sequence) and all(
+        isinstance(m, Mapping) for m in cast("Sequence[object]", given)
+    )
 
 
 class _ChatTalk:

@@ -13,6 +13,8 @@ QuartetError
 ├── BadAnswer               what came is no answer of Quartet: a redirect, HTML, broken JSON, far too much
 ├── Unreachable             no connection, or it broke off; `sent`: the call may have arrived
 ├── TimedOut                no answer within the time; `last`: what was known then
+├── BadArgument             the program called wrongly (also a ValueError and a TypeError); nothing was sent
+├── Closed                  the client was closed
 └── BadWebhook              a webhook that Quartet did not sign, or an old one
 
 Messages never hold the key.
@@ -25,7 +27,13 @@ from typing import Any
 
 
 class QuartetError(Exception):
-    """Something went wrong. The message names the remedy."""
+    """Something went wrong. The message names the remedy.
+
+    Attributes:
+        idempotency_key: of the call, where it had one: the same call with it does nothing twice.
+    """
+
+    idempotency_key: str | None = None
 
 
 class ApiError(QuartetError):
@@ -142,6 +150,14 @@ class TimedOut(QuartetError):
     def __init__(self, message: str, *, last: Any = None) -> None:
         super().__init__(message)
         self.last = last
+
+
+class BadArgument(QuartetError, ValueError, TypeError):
+    """An argument cannot be one. Nothing was sent."""
+
+
+class Closed(QuartetError):
+    """The client was closed; make another one."""
 
 
 class BadWebhook(QuartetError):

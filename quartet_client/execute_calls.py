@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from quartet_client.answers import Executed, Execution, ExecutionEvent
-from quartet_client.asking import ROUND_S, SLACK_S, begin, key_of
+from quartet_client.asking import ROUND_S, SLACK_S, begin, key_of, keyed
 from quartet_client.effects import Flow, Frame, Request
+from quartet_client.errors import BadArgument
 from quartet_client.operation import Calls, operation, streaming
 from quartet_client.patience import Streaming, following
 from quartet_client.replies import fit, read_text
@@ -41,7 +42,7 @@ class ExecuteCalls(Calls):
             idempotency_key: the same again gives the same execution; None: one is made.
             timeout: seconds.
         """
-        given = goal if isinstance(goal, str) else dict(goal)
+        given = goal if isinstance(goal, str) else _parts(goal)
         body = {"goal": given, **({"strategy": strategy} if strategy is not None else {})}
         key = key_of(idempotency_key)
         deadline = time.monotonic() + timeout
@@ -71,7 +72,15 @@ class ExecuteCalls(Calls):
             strategy: as for `execute`.
             idempotency_key: as for `execute`.
         """
-        yield from following(self.settings, _Work(goal, strategy, key_of(idempotency_key)))
+        key = key_of(idempotency_key)
+        with keyed(key):
+            yield from following(self.settings, _Work(goal, strategy, key))
+
+
+def _parts(goal: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(goal, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - programs are not all checked
+        raise BadArgument(f"a goal is text, or an object with a title; it is no {type(goal).__name__}")
+    return dict(goal)
 
 
 class _Work:
@@ -79,7 +88,7 @@ class _Work:
 
     def __init__(self, goal: Goal, strategy: str | None, key: str) -> None:
         self.ended = False
-        self._params = {"goal": goal if isinstance(goal, str) else json.dumps(dict(goal))}
+        self._params = {"goal": goal if isinstance(goal, str) else json.dumps(_parts(goal))}
         if strategy is not None:
             self._params["strategy"] = strategy
         self._params["idempotency_key"] = key

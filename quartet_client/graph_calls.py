@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from quartet_client.answers import GraphRun, Submitted
 from quartet_client.asking import begin, get, polled
 from quartet_client.effects import Flow, Request
+from quartet_client.errors import BadArgument
 from quartet_client.graphs import Graph
 from quartet_client.operation import Calls, operation
 from quartet_client.patience import patiently
@@ -33,6 +34,7 @@ class GraphCalls(Calls):
         Raises:
             Conflict: its workflow_id is taken.
             Invalid: a role nobody has, or a cycle.
+            BadArgument: it is no graph.
         """
         return (yield from _submitted(self.settings, graph, idempotency_key))
 
@@ -110,6 +112,8 @@ class GraphCalls(Calls):
 
 
 def _submitted(own: Settings, graph: Graph, key: str | None) -> Flow[Submitted]:
+    if not isinstance(graph, Graph):  # pyright: ignore[reportUnnecessaryIsInstance] - programs are not all checked
+        raise BadArgument(f"a graph is made by GraphBuilder or by a pattern; it is no {type(graph).__name__}")
     return (yield from begin(own, "/run-graph", Submitted, graph.body(), key))
 
 
@@ -122,6 +126,6 @@ def _ended(
 ) -> Flow[GraphRun]:
     return (
         yield from polled(
-            own, lambda: _status(own, workflow_id), lambda seen: seen.ended, timeout_s, on_progress
+            own, lambda once: _status(once, workflow_id), lambda seen: seen.ended, timeout_s, on_progress
         )
     )

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quartet_client.errors import BadArgument
 
 WorkflowType = Literal["sequential", "parallel", "graph"]
 
@@ -82,9 +84,13 @@ def create_agent(
         temperature: 0 to 2; None: as the server is set up.
 
     Raises:
-        ValueError: an argument is out of its range.
+        BadArgument: an argument is out of its range.
     """
-    return AgentConfig(role=role, agent_id=agent_id, llm_model=llm_model, temperature=temperature)
+    try:
+        return AgentConfig(role=role, agent_id=agent_id, llm_model=llm_model, temperature=temperature)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadArgument(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 class GraphBuilder:
@@ -114,12 +120,15 @@ class GraphBuilder:
             depends_on: whose outputs it needs; may be added later. Counts with `graph` alone.
 
         Raises:
-            ValueError: the agent_id was used before.
+            BadArgument: the agent_id was used before.
         """
+        _check_agent(agent)
+        if not isinstance(input, (str, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance] - programs are not all checked
+            raise BadArgument(f"input is text or an object, not {type(input).__name__}")
         if agent.agent_id in self._tasks:
-            raise ValueError(f"there is a task of {agent.agent_id!r} already; take another agent_id")
+            raise BadArgument(f"there is a task of {agent.agent_id!r} already; take another agent_id")
         if isinstance(depends_on, str):
-            raise ValueError("depends_on is a list of agents")  # noqa: TRY004 - as all that is wrong here
+            raise BadArgument("depends_on is a list of agents")
         self._tasks[agent.agent_id] = Task(
             agent=agent,
             input_data={"task": input} if isinstance(input, str) else dict(input),
@@ -141,13 +150,13 @@ class GraphBuilder:
 
     def _built(self, workflow_type: WorkflowType) -> Graph:
         if not self._tasks:
-            raise ValueError("a graph needs a task; add one with task(…)")
+            raise BadArgument("a graph needs a task; add one with task(…)")
         for name, task in self._tasks.items():
             if workflow_type != "graph" and task.depends_on:
-                raise ValueError(f"{name!r} depends on others: that is a graph(), not {workflow_type}()")
+                raise BadArgument(f"{name!r} depends on others: that is a graph(), not {workflow_type}()")
             unknown = [wanted for wanted in task.depends_on if wanted not in self._tasks]
             if unknown:
-                raise ValueError(f"{name!r} depends on {unknown[0]!r}, which is no task of this graph")
+                raise BadArgument(f"{name!r} depends on {unknown[0]!r}, which is no task of this graph")
         return Graph(
             workflow_type=workflow_type,
             tasks=tuple(self._tasks.values()),
@@ -217,11 +226,11 @@ def parallel_code_review(
         workflow_id: yours to choose, once.
 
     Raises:
-        ValueError: there is no aspect.
+        BadArgument: there is no aspect.
     """
     looked_for = DEFAULT_ASPECTS if aspects is None else aspects
     if not looked_for:
-        raise ValueError("a review needs an aspect to look at")
+        raise BadArgument("a review needs an aspect to look at")
     reviewers = [create_agent(role, f"review_{role}"[:128], llm_model, temperature) for role in looked_for]
     builder = GraphBuilder(workflow_id, {"pattern": "parallel_code_review"})
     for reviewer, wanted in zip(reviewers, looked_for.values(), strict=True):
@@ -256,10 +265,12 @@ def supervised(
         workflow_id: yours to choose, once.
 
     Raises:
-        ValueError: there is no worker, or two have the same agent_id.
+        BadArgument: there is no worker, or two have the same agent_id.
     """
     if not workers:
-        raise ValueError("supervised needs at least one worker")
+        raise BadArgument("supervised needs at least one worker")
+    for worker in workers:
+        _check_agent(worker)
     lead = supervisor or create_agent("coordinator", "supervisor")
     plan = lead.model_copy(update={"agent_id": f"{lead.agent_id}_plan"})
     verdict = lead.model_copy(update={"agent_id": f"{lead.agent_id}_verdict"})
@@ -270,6 +281,11 @@ def supervised(
     return builder.task(
         verdict, f"Judge what was made against the goal, and put it together: {goal}", list(workers)
     ).graph()
+
+
+def _check_agent(agent: object) -> None:
+    if not isinstance(agent, AgentConfig):
+        raise BadArgument(f"an agent is made by create_agent(role, agent_id); {str(agent)[:60]!r} is none")
 
 
 def _named(workers: Sequence[AgentConfig]) -> str:

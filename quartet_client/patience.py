@@ -38,6 +38,7 @@ Streaming = Generator[Effect | Give[Item], Any, None]
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 10.0
 STEADY_S: Final = 5.0  # a stream that lived so long worked
+FEW: Final = 4  # retries of what is not waited for long: nobody knows whether it helps, or is meant
 AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
@@ -47,14 +48,25 @@ def pause_s(failures: int) -> float:
 
 
 def patiently(own: Settings, request: Request) -> Flow[Reply]:
-    """Make a call; again, where that is safe and may help."""
-    failures = 0
+    """Make a call; again, where that is safe and may help.
+
+    One that may be sent twice looks for a server that is away or starting for `reconnect_s` seconds.
+    """
+    failures, began = 0, time.monotonic()
+
+    def over(*, away: bool) -> bool:
+        if own.retries is not None:
+            return failures > own.retries
+        if away and request.repeatable:
+            return time.monotonic() - began > own.reconnect_s
+        return failures > FEW
+
     while True:
         try:
             reply = yield from send(request)
         except Unreachable as error:
             failures += 1
-            if failures > own.retries or (error.sent and not request.repeatable):
+            if over(away=True) or (error.sent and not request.repeatable):
                 raise
             wait = pause_s(failures)
         else:
@@ -62,7 +74,7 @@ def patiently(own: Settings, request: Request) -> Flow[Reply]:
                 return reply
             failures += 1
             asked = retry_after(reply.headers)
-            if failures > own.retries or (asked or 0) > own.max_pause_s:
+            if over(away=reply.status != 429) or (asked or 0) > own.max_pause_s:
                 return reply
             wait = pause_s(failures) if asked is None else asked
         yield Sleep(wait)
@@ -71,14 +83,20 @@ def patiently(own: Settings, request: Request) -> Flow[Reply]:
 class Holding:
     """How long a stream, or a wait, holds out against failures.
 
-    The first connection is tried `retries` times more. One that worked is looked for until
-    `reconnect_s` have passed since the last sign of life.
+    The server is looked for until `reconnect_s` have passed since the last sign of life, or since the first
+    try; where `retries` is set, a first connection is tried so many times more.
     """
 
     def __init__(self, own: Settings) -> None:
         self._own = own
         self._failures = 0
+        self._began = time.monotonic()
         self._alive_at: float | None = None
+        self._opened_at: float | None = None
+
+    def opens(self) -> None:
+        """A connection is tried now; one that is steady was a sign of life."""
+        self._opened_at = time.monotonic()
 
     def alive(self) -> None:
         """There was a sign of life."""
@@ -93,11 +111,13 @@ class Holding:
         """
         if not isinstance(error, (Unreachable, TimedOut, TooMany, Unavailable)):
             raise error
+        if self._opened_at is not None and time.monotonic() - self._opened_at > STEADY_S:
+            self.alive()
         self._failures += 1
-        if self._alive_at is None:
+        if self._alive_at is None and self._own.retries is not None:
             over = self._failures > self._own.retries
         else:
-            over = time.monotonic() - self._alive_at > self._own.reconnect_s
+            over = time.monotonic() - (self._alive_at or self._began) > self._own.reconnect_s
         asked = error.retry_after if isinstance(error, ApiError) else None
         if over or (asked or 0) > self._own.max_pause_s:
             raise error
@@ -122,7 +142,7 @@ def following(own: Settings, reading: Reading[Item]) -> Streaming[Item]:
     """Give every item of a stream once, in order, over as many connections as it takes."""
     holding = Holding(own)
     while True:
-        opened = time.monotonic()
+        holding.opens()
         try:
             reply = yield from listen(reading.request())
             check(reply)
@@ -137,8 +157,6 @@ def following(own: Settings, reading: Reading[Item]) -> Streaming[Item]:
                     return
             raise Unreachable("The stream ended too early.", sent=True)
         except QuartetError as error:
-            if time.monotonic() - opened > STEADY_S:
-                holding.alive()
             wait = holding.wait_s(error)
         yield Hang()
         yield Sleep(wait)
@@ -168,7 +186,7 @@ def talking(own: Settings, talk: Talking[Item]) -> Streaming[Item]:
     """Give every item of a WebSocket once, in order, over as many connections as it takes."""
     holding = Holding(own)
     while True:
-        opened = time.monotonic()
+        holding.opens()
         try:
             yield talk.connect()
             first = talk.first()
@@ -187,8 +205,6 @@ def talking(own: Settings, talk: Talking[Item]) -> Streaming[Item]:
         except QuartetError as error:
             if isinstance(error, Unreachable) and error.sent and not talk.resumes:
                 raise
-            if time.monotonic() - opened > STEADY_S:
-                holding.alive()
             wait = holding.wait_s(error)
         yield Hang()
         yield Sleep(wait)

@@ -137,7 +137,7 @@ class RunCalls(Calls):
             approval_id: of the question.
             decision: approve, edit, changes or reject.
             comment: with `changes`: what to change.
-            edited: with `edit`: the new arguments, whole.
+            edited: with `edit`: the new arguments, whole; `{"text": …}` answers a question that wants words.
             digest: of the question you saw; another one is refused.
 
         Raises:

@@ -70,14 +70,20 @@ class SessionCalls(Calls):
         ).session_id
 
     @operation
-    def reply(self, session_id: str, message: str) -> Flow[None]:
+    def reply(self, session_id: str, message: str, *, idempotency_key: str | None = None) -> Flow[None]:
         """Say something to the team: the answer, when the session is WAITING_FOR_INPUT.
+
+        Args:
+            session_id: of the session.
+            message: what is said.
+            idempotency_key: the same again counts once; None: one is made.
 
         Raises:
             NotFound: there is no such session.
             Conflict: it has ended.
         """
-        yield from post(self.settings, "/api/reply", _Done, {"session_id": session_id, "message": message})
+        body = {"session_id": session_id, "message": message}
+        yield from begin(self.settings, "/api/reply", _Done, body, idempotency_key)
 
     @operation
     def stop_task(self, session_id: str) -> Flow[None]:

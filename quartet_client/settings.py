@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from quartet_client.errors import BadArgument
+
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 USER_AGENT: Final = "quartet-client"
 MAX_ANSWER: Final = 64 * 1024 * 1024  # bytes of one answer
@@ -22,9 +24,9 @@ class Settings:
     url: str  # without "/" at its end
     api_key: str = field(repr=False)  # "": none
     timeout_s: float  # for one answer
-    retries: int  # after the first try
+    retries: int | None  # after the first try; None: as long as `reconnect_s`
     max_pause_s: float  # longest wait that a server may ask for before a retry
-    reconnect_s: float  # streams and waits come back for this long after the last sign of life
+    reconnect_s: float  # the server is looked for so long after the last sign of life
 
     @classmethod
     def of(
@@ -33,7 +35,7 @@ class Settings:
         api_key: str | None,
         *,
         timeout: float,
-        retries: int,
+        retries: int | None,
         max_pause: float,
         reconnect: float,
     ) -> Settings:
@@ -45,15 +47,15 @@ class Settings:
         given = (url or os.environ.get("QUARTET_URL") or DEFAULT_URL).strip().rstrip("/")
         parts = urlsplit(given)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the address of Quartet looks like http://127.0.0.1:8080; see QUARTET_URL")
+            raise BadArgument("the address of Quartet looks like http://127.0.0.1:8080; see QUARTET_URL")
         if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError("the address of Quartet holds no key and no query; the key goes into api_key")
+            raise BadArgument("the address of Quartet holds no key and no query; the key goes into api_key")
         key = api_key if api_key is not None else _key_of_environment()
         key = key.strip()  # files end with a line break
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValueError("the API key holds characters that no key has; copy it again")
-        if retries < 0 or min(timeout, max_pause, reconnect) < 0:
-            raise ValueError("times and retries are not negative")
+            raise BadArgument("the API key holds characters that no key has; copy it again")
+        if (retries or 0) < 0 or min(timeout, max_pause, reconnect) < 0:
+            raise BadArgument("times and retries are not negative")
         return cls(given, key, timeout, retries, max_pause, reconnect)
 
     @property
@@ -89,6 +91,8 @@ def part(text: str) -> str:
     Raises:
         ValueError: it cannot be one.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - programs are not all checked
+        raise BadArgument(f"an id is text, not {type(text).__name__}")
     if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} is no id")
+        raise BadArgument(f"{text!r} is no id")
     return quote(text, safe="")

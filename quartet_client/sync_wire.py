@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
 
 from quartet_client.effects import (
@@ -27,6 +26,7 @@ from quartet_client.effects import (
 )
 from quartet_client.errors import QuartetError
 from quartet_client.settings import MAX_ANSWER, MAX_FRAME, Settings
+from quartet_client.wire import Wire
 
 if TYPE_CHECKING:  # loaded with the first call: programs start faster
     import httpx2
@@ -37,27 +37,8 @@ if TYPE_CHECKING:  # loaded with the first call: programs start faster
 T = TypeVar("T")
 
 
-class SyncWire:
+class SyncWire(Wire["httpx2.Client"]):
     """See `Quartet`."""
-
-    def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        *,
-        timeout: float = 30.0,
-        retries: int = 4,
-        max_pause: float = 30.0,
-        reconnect: float = 120.0,
-    ) -> None:
-        self.settings = Settings.of(
-            url, api_key, timeout=timeout, retries=retries, max_pause=max_pause, reconnect=reconnect
-        )
-        self._http: httpx2.Client | None = None
-        self._lock = Lock()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.settings.url!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -66,9 +47,8 @@ class SyncWire:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Another call opens them again."""
-        with self._lock:
-            http, self._http = self._http, None
+        """Close the connections. Calls after it are refused."""
+        http = self._let_go()
         if http is not None:
             http.close()
 
@@ -110,15 +90,10 @@ class SyncWire:
             finally:
                 flow.close()
 
-    def _client(self) -> httpx2.Client:
-        with self._lock:
-            if self._http is None:
-                import httpx2
+    def _made(self, options: dict[str, Any]) -> httpx2.Client:
+        import httpx2
 
-                from quartet_client.wire_parts import client_options
-
-                self._http = httpx2.Client(**client_options(self.settings))
-            return self._http
+        return httpx2.Client(**options)
 
 
 class _Line:
@@ -180,7 +155,11 @@ class _Line:
             raise http_error(error, self._own) from error
 
     def _read(self, response: httpx2.Response) -> Reply:
-        """The whole answer, as long as it is not too large and does not trickle for ever."""
+        """The whole answer, as long as it is not too large and does not trickle for ever.
+
+        Between chunks the clock is looked at; the library limits how long each read may take, so an answer,
+        its head too, may take somewhat longer than `timeout` when it trickles.
+        """
         from quartet_client.wire_errors import too_large, too_slow
         from quartet_client.wire_parts import begun
 

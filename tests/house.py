@@ -105,6 +105,27 @@ class ScriptedAgents:
         return answer
 
 
+class Gate:
+    """An answer of an agent that tells when it works and ends when it is let go."""
+
+    def __init__(self, output: Json) -> None:
+        self.output = output
+        self.entered = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.steering: tuple[str, ...] = ()  # what people had said to it when it ended
+
+    async def __call__(self, step: StepInput, sink: StepSink) -> Json:
+        self.entered.set()
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        self.steering = sink.steering()
+        return self.output
+
+
 class House:
     """Store, scheduler, engine and service, running."""
 

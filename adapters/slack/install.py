@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from slack_bolt.error import BoltError
@@ -39,6 +39,7 @@ from adapters.slack.ports import BotToken
 from adapters.slack.tokens import API_URL, web_client
 
 SCHEMA = Path(__file__).with_name("schema.sql")  # of slack.db
+PURPOSE: Final = b"quartet slack installations"  # what was sealed for another one cannot be opened
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +72,7 @@ class Installations(AsyncInstallationStore):
         install_url: str = "/slack/install",
     ) -> None:
         self._database = database
-        self._seal = Seal(keys)
+        self._seal = Seal(keys, PURPOSE)
         self._install_url = install_url
         self._rotator = AsyncTokenRotator(
             client_id=client_id, client_secret=client_secret, client=web_client(api_url=api_url)

@@ -245,6 +245,7 @@ def person_named(name: str) -> Person | None:
 def key_person(name: str, *, is_admin: bool) -> Person:
     """The person who signs in with a key that has a name.
 
-    The dot keeps the id apart from names that people give themselves: nobody can call themselves a key.
+    Whoever holds the key is the same person here and over HTTP. The dot keeps the id apart from names that
+    people give themselves: nobody can call themselves a key.
     """
-    return Person(platform="web", id=f"key.{name}", name=name, is_admin=is_admin)
+    return Person(platform="web", id=f"key.{name}", name=name, is_admin=is_admin, known_as=f"api:{name}")

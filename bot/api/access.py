@@ -11,6 +11,7 @@ without one only what Slack itself needs is answered to calls from outside.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adapters.wrong_keys import WrongKeys
 from bot.api.auth import SCOPE_KEY, Entries, authenticate
 from bot.api.core import Core
-from bot.api.errors import ProblemError
+from bot.api.errors import ProblemError, refuse
+from bot.api.json_values import MAX_VALUES, TOO_MANY, has_too_many, signs
+from bot.api.letting_go import LIVES
 from bot.api.limiting import PER_MINUTE, Limiter
 from bot.api.tickets import Tickets
 from bot.key_ring import KeyRing
@@ -68,7 +71,7 @@ class Access:
     base_url: str = ""  # the public address of this server, if it has one
     any_peer: bool = False  # without a key: other machines may call too, where no proxy stands between
     per_minute: int | None = PER_MINUTE  # requests of each caller; None: as many as they like
-    max_body: int = 4 * 1024 * 1024  # bytes, of our own routes
+    max_body: int = 2_621_440  # bytes, of our own routes: 200,000 characters, however they are escaped
     max_upload: int = 64 * 1024 * 1024  # bytes, of the adapters' routes
 
 
@@ -111,12 +114,12 @@ class Guard:
         try:
             limited = await self._admit(connection, scope, receive)
         except ProblemError as error:
-            await _refuse(error, scope, receive, send)
+            await refuse(error, scope, receive, send)
             return
         except StoreFailed as error:
             log.warning("the keys could not be read", action="keys_unread", error=str(error))
             detail = "The database fails, so no key can be checked; the log of the bot says why."
-            await _refuse(ProblemError(503, detail, headers={"Retry-After": "5"}), scope, receive, send)
+            await refuse(ProblemError(503, detail, headers={"Retry-After": "5"}), scope, receive, send)
             return
         await self._app(scope, limited if scope["type"] == "http" else receive, send)
 
@@ -135,14 +138,18 @@ class Guard:
                 await self._check_host(connection)
             if scope["type"] == "websocket" or scope["method"] not in SAFE or path in STARTS_BY_GET:
                 self._check_origin(connection.headers)
+            if path in STARTS_BY_GET and not await self._needs_key():
+                _check_page(connection.headers)
             if not adapters_own and not path.startswith(OURS):
                 self._core.ready()  # it may well be there when the bot has started: 503, not 404
             if not adapters_own:
                 caller = scope[SCOPE_KEY] = await authenticate(connection, self._entries)
+                if caller.key_id:
+                    scope[LIVES] = functools.partial(self._entries.ring.living, caller.key_id)
                 await self._limiter.count(caller)
         limit = self._access.max_upload if adapters_own else self._access.max_body
         limit = min(limit, MAX_SIGNED) if slacks else limit
-        limited = _Limited(receive, limit)
+        limited = _Limited(receive, limit, values=not adapters_own)
         if _length(connection.headers) > limit:
             await limited.drain()
             raise too_large(limit)
@@ -154,9 +161,14 @@ class Guard:
             return False
         return any(route.matches(scope)[0] is not Match.NONE for route in self._adapter_routes)
 
-    async def _check_host(self, connection: HTTPConnection) -> None:
+    async def _needs_key(self) -> bool:
         # While the bot starts nobody knows the named keys: then as if there were none.
-        if self._access.api_key or (self._core.service is not None and await self._entries.are_closed()):
+        return bool(self._access.api_key) or (
+            self._core.service is not None and await self._entries.are_closed()
+        )
+
+    async def _check_host(self, connection: HTTPConnection) -> None:
+        if await self._needs_key():
             return  # a page that reached us by a trick still lacks the key
         host = _hostname(connection.headers.get("host", ""))
         if self._is_outside(host, connection):
@@ -199,22 +211,38 @@ class Guard:
         given = origin.rstrip("/").lower()
         if "*" in self._origins or given in self._origins:
             return
-        parts = urlsplit(given)
-        if parts.scheme in ("http", "https") and parts.netloc == headers.get("host", "").lower():
+        scheme, _, netloc = given.partition("://")
+        if scheme in ("http", "https") and netloc == headers.get("host", "").lower():
             return  # the same origin; the scheme may differ behind a proxy that ends TLS
         raise ProblemError(
             403, f"Pages of {origin[:100]!r} may not call this server; CORS_ORIGINS lists those that may."
         )
 
 
-async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer; a socket too, before it is accepted, so that the client sees the status and the reason."""
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-        # The server knows no answer with a body: it makes a bare 403 of this.
-        code = 4000 + error.status
-        await send({"type": "websocket.close", "code": code, "reason": error.detail[:100]})
+def _check_page(headers: Headers) -> None:
+    """See that no other site's page makes its visitor's browser start something by GET.
+
+    To plain http elsewhere than loopback browsers say neither where an image's request comes from, nor that
+    it comes from elsewhere. `Accept` alone is no sign: pages can set it with `fetch`.
+
+    Raises:
+        ProblemError: 403.
+    """
+    host = headers.get("host", "").lower()
+    if is_loopback(_hostname(host)):
         return
-    await error.response()(scope, receive, send)
+    if headers.get("origin") is not None or headers.get("sec-fetch-site") is not None:
+        return  # what was said is allowed
+    if headers.get("referer", "").lower().startswith((f"http://{host}/", f"https://{host}/")):
+        return
+    is_browser = headers.get("user-agent", "").startswith("Mozilla/")
+    if not is_browser and "text/event-stream" in headers.get("accept", "").lower():
+        return
+    raise ProblemError(
+        403,
+        "Without a key this is started by pages of this server and by programs that send "
+        "`Accept: text/event-stream`, not by browsers from elsewhere: set API_KEY, or POST /api/execute.",
+    )
 
 
 def too_large(limit: int) -> ProblemError:
@@ -223,23 +251,44 @@ def too_large(limit: int) -> ProblemError:
 
 
 class _Limited:
-    """`receive` that counts, and refuses what is more than the limit, however it is sent."""
+    """`receive` that counts, and refuses what is more than the limit, however it is sent.
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    Args:
+        receive: what the server gave.
+        limit: bytes.
+        values: refuse JSON of more values than can be parsed while others wait.
+    """
+
+    def __init__(self, receive: Receive, limit: int, *, values: bool) -> None:
         self._receive = receive
         self._limit = limit
         self._seen = 0
+        self._signs = 0
+        self._pieces: list[bytes] | None = [] if values else None
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
-            self._seen += len(message.get("body", b""))
+            piece: bytes = message.get("body", b"")
+            more: bool = message.get("more_body", False)
+            self._seen += len(piece)
             if self._seen > self._limit:
-                if message.get("more_body", False):
+                if more:
                     await self.drain()
                 # The routes let this type through to the error answers.
                 raise HTTPException(413, too_large(self._limit).detail)
+            if self._pieces is not None:
+                await self._count_values(self._pieces, piece, more=more)
         return message
+
+    async def _count_values(self, pieces: list[bytes], piece: bytes, *, more: bool) -> None:
+        pieces.append(piece)
+        self._signs += signs(piece)
+        if more:
+            return
+        self._pieces = None
+        if self._signs >= MAX_VALUES and await asyncio.to_thread(has_too_many, b"".join(pieces)):
+            raise HTTPException(413, f"The body {TOO_MANY}; send it in parts, or as text.")
 
     async def drain(self) -> None:
         """Take and forget the rest: a client that is cut off while sending sees no answer."""

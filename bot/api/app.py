@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.api import errors
 from bot.api.access import Access, Guard
@@ -23,6 +24,7 @@ from bot.api.execute import Execute
 from bot.api.graphs import Graphs
 from bot.api.health import HealthRoute
 from bot.api.keys import Keys
+from bot.api.letting_go import SERVERS_SEND, QuietSockets
 from bot.api.metrics import Measuring, Meters, Metrics
 from bot.api.request_ids import HEADER, RequestIds
 from bot.api.runs import Runs
@@ -34,7 +36,8 @@ from bot.api.webhooks import WebhookRoutes
 from bot.key_ring import KeyRing
 
 DESCRIPTION = (
-    "Four agents (researcher, planner, builder, reviewer) work on a turn. "
+    "Agents work on turns of a conversation, graphs of tasks, goals and sessions of a team: each is a run, "
+    "with a log to follow, and people decide where they are asked. Webhooks tell of it. "
     "Errors are problem details (RFC 9457); wrong fields are named in `errors`."
 )
 PAGE_HEADERS = {
@@ -47,6 +50,11 @@ PAGE_HEADERS = {
 
 class Api(FastAPI):
     """FastAPI whose OpenAPI document says that errors are problem details."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        scope[SERVERS_SEND] = send
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document; made once."""
@@ -110,10 +118,12 @@ def create_api(
                 expose_headers=["Location", "Retry-After", HEADER],
             ),
             Middleware(errors.LastResort),
+            Middleware(QuietSockets),
             Middleware(Guard, core=core, access=access, ring=ring, tickets=tickets, adapter_routes=mounted),
         ],
     )
     app.state.adapter_routes = mounted
+    app.router.default = _nowhere(app.router.default)
     errors.install(app)
     for family in (
         HealthRoute(core),
@@ -143,6 +153,18 @@ def create_api(
         app.add_api_route(path, reference, methods=["GET"], include_in_schema=False)
     mount(app, adapter_routes)
     return app
+
+
+def _nowhere(usual: ASGIApp) -> ASGIApp:
+    """What answers at addresses without a route; sockets get a 404 with its reason too, not a bare 403."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await errors.refuse(errors.ProblemError(404, errors.NOTHING_HERE), scope, receive, send)
+        else:
+            await usual(scope, receive, send)
+
+    return answer
 
 
 def mount(app: FastAPI, routes: Iterable[BaseRoute]) -> None:

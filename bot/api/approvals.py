@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field, ValidationError
 
 from bot.api.auth import CallerOf, needs, needs_name
 from bot.api.core import Core
 from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
 from bot.api.json_values import JsonObject, Text
-from bot.api.runs import Cursor
+from bot.api.paging import Cursor, Limit
 from bot.api.views import ApprovalList, ApprovalView, approval_view, outcome, waiting_view
 from bot.approval_cards import wants_text
 from bot.artifact_parts import artifact_of
@@ -67,9 +67,7 @@ class Approvals:
         )
         return router
 
-    async def approvals(
-        self, limit: Annotated[int, Query(ge=1, le=100)] = 50, cursor: Cursor = None
-    ) -> ApprovalList:
+    async def approvals(self, limit: Limit = 50, cursor: Cursor = None) -> ApprovalList:
         """Waiting questions, oldest first."""
         try:
             page = await self._core.ready().store.waiting(limit=limit, cursor=cursor)

@@ -19,7 +19,7 @@ from adapters.wrong_keys import WrongKeys
 from bot.api.core import Core
 from bot.api.errors import ProblemError
 from bot.key_ring import KeyRing
-from bot.permissions import Actor
+from bot.permissions import Actor, may_stop
 from orchestrator.api_keys import KEY_SCOPES, ApiKey
 from orchestrator.api_keys import KeyScope as Scope
 from orchestrator.events import Who
@@ -45,6 +45,29 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Whether the key allows it."""
         return scope in self.scopes or "admin" in self.scopes
+
+    def require(self, scope: Scope) -> None:
+        """See that the key allows it.
+
+        Raises:
+            ProblemError: 403.
+        """
+        if not self.may(scope):
+            have = ", ".join(sorted(self.scopes)) or "nothing"
+            raise ProblemError(403, f"This needs a key with the scope {scope!r}; yours allows: {have}.")
+
+    def require_name(self) -> None:
+        """See that the log can say who decided.
+
+        Raises:
+            ProblemError: 403 for whoever knows API_KEY, which is nobody's own.
+        """
+        if not self.has_name:
+            raise ProblemError(
+                403,
+                "Decisions need a key with a name of its own, which is who decided: "
+                "`quartet keys add NAME --scope approve` makes one.",
+            )
 
 
 # Whoever holds the key, or sits at the machine where no key is needed, runs this bot.
@@ -106,7 +129,7 @@ async def _by_key(shown: Sequence[str], connection: HTTPConnection, entries: Ent
     # Before the waiting below, since 256 random bits cannot be guessed: behind a proxy, where all come from
     # one address, one client's wrong keys do not shut out the others.
     found = await entries.ring.find(key) if key.startswith("qk_") and len(key) < LONGEST else None
-    if found is not None and found.state == "living":
+    if found is not None and not found.refusal:
         return _named(found.key)
     wait_s = entries.wrong_keys.wait_s(address)
     if wait_s:  # the right key too: else guessing would go on as fast as before
@@ -115,12 +138,9 @@ async def _by_key(shown: Sequence[str], connection: HTTPConnection, entries: Ent
     if entries.api_key and len(key) < LONGEST and _same(key, entries.api_key):
         return KEY_HOLDER
     if found is not None:  # it was ours: no guess
-        raise _refused(f"This key {_ENDED[found.state]}; ask who runs this bot for another one.")
+        raise _refused(found.refusal)
     entries.wrong_keys.note(address)
     raise _refused("This is no key of this server.")
-
-
-_ENDED: Final = {"expired": "has expired", "revoked": "was revoked"}
 
 
 async def _by_ticket(connection: HTTPConnection, entries: Entries) -> Caller | None:
@@ -193,6 +213,22 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 """A route's parameter: who calls."""
 
 
+def may_control(core: Core, caller: Caller, requester: str) -> None:
+    """See that the caller may steer a run: stop, pause, resume, fork it, reply to it.
+
+    Args:
+        core: the bot.
+        caller: who wants it.
+        requester: person key of who asked for the run.
+
+    Raises:
+        ProblemError: 403.
+    """
+    allowed = may_stop(core.policy, caller.actor, requester=requester)
+    if not allowed.ok:
+        raise ProblemError(403, allowed.reason)
+
+
 def needs(scope: Scope) -> Any:
     """A route's dependency: 403 for keys without this scope.
 
@@ -200,9 +236,7 @@ def needs(scope: Scope) -> Any:
     """
 
     def check(caller: CallerOf) -> None:
-        if not caller.may(scope):
-            have = ", ".join(sorted(caller.scopes)) or "nothing"
-            raise ProblemError(403, f"This needs a key with the scope {scope!r}; yours allows: {have}.")
+        caller.require(scope)
 
     return Depends(check)
 
@@ -211,11 +245,6 @@ def needs_name() -> Any:
     """A route's dependency: 403 for whoever knows API_KEY, since the log is to say who decided."""
 
     def check(caller: CallerOf) -> None:
-        if not caller.has_name:
-            raise ProblemError(
-                403,
-                "Decisions need a key with a name of its own, which is who decided: "
-                "`quartet keys add NAME --scope approve` makes one.",
-            )
+        caller.require_name()
 
     return Depends(check)

@@ -6,12 +6,10 @@ calling again with the same idempotency key.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections import OrderedDict
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import ValidationError
@@ -20,19 +18,16 @@ from bot.api.auth import Caller, CallerOf, needs
 from bot.api.chat_events import ChatEvents
 from bot.api.chat_models import ChatRequest, ContextIn, StreamRequest, line, read_context
 from bot.api.core import Core
+from bot.api.entries import Doing
 from bot.api.errors import ProblemError, field_errors, invalid, problems, wrong
-from bot.api.feeds import Doing
 from bot.api.sockets import Socket, opened
-from bot.api.starting import IdempotencyKey, check_key, digest_of
+from bot.api.starting import IdempotencyKey, check_key, digest_of, other_body
 from bot.api.views import ChatResponse, chat_response, inside_id, outside_id
-from orchestrator.engine.fold import apply
+from bot.api.waiting import waited
 from orchestrator.engine.state import RunState
 from orchestrator.errors import NotFound
 from orchestrator.events import ApiCall, RunId, RunSettings, TurnRecord
 from orchestrator.service import Service
-from orchestrator.workflow import Workflow
-
-KEPT: Final = 32  # definitions of runs that sockets follow
 
 
 class Chat:
@@ -40,7 +35,6 @@ class Chat:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._workflows: OrderedDict[str, Workflow] = OrderedDict()  # by digest: they never change
 
     def router(self) -> APIRouter:
         """To be included."""
@@ -79,7 +73,7 @@ class Chat:
         service = self._core.ready()
         context = self._context(service, body.context)
         run_id = await self._start(service, body, context, caller, idempotency_key)
-        state = await self._wait(service, run_id, context, request)
+        state = await waited(self._core, run_id, request, context.timeout_s, _is_told)
         if state.ended is None:
             response.status_code = 202
             response.headers["Location"] = f"/v1/runs/{run_id}"
@@ -90,6 +84,7 @@ class Chat:
         async with opened(websocket, self._core) as socket:
             service = self._core.ready()
             asked = await socket.first(StreamRequest)
+            socket.hear_no_more()
             run_id = await self._asked(service, asked, caller)
             await self._tell(service, socket, run_id, asked.after)
 
@@ -99,8 +94,7 @@ class Chat:
         """The run that a socket's first message is about."""
         if asked.run_id is not None:
             return RunId(asked.run_id)
-        if not caller.may("run"):
-            raise ProblemError(403, "To start a run takes a key with the scope 'run'.")
+        caller.require("run")
         try:
             body = ChatRequest.model_validate(asked.model_extra or {})
         except ValidationError as error:
@@ -121,8 +115,7 @@ class Chat:
         self, service: Service, body: ChatRequest, context: ContextIn, caller: Caller, key: str | None
     ) -> RunId:
         client_id = body.conversation_id or f"c-{uuid.uuid4().hex[:16]}"
-        if key is not None:
-            check_key(key)
+        check_key(key)
         turn = TurnRecord(
             key=f"api:{caller.who.key}::{key}" if key else f"api:{uuid.uuid4().hex}",
             text=body.messages[-1].content,
@@ -132,6 +125,8 @@ class Chat:
             history=tuple(map(line, body.messages[:-1])) if len(body.messages) > 1 else None,
             call=ApiCall(key=key or "", digest=_digest(body)) if key else None,
         )
+        if body.conversation_id is not None:
+            await _check_theirs(service, inside_id(body.conversation_id), turn.key, caller)
         accepted = await service.start(
             conversation_id=inside_id(client_id),
             turn=turn,
@@ -141,10 +136,7 @@ class Chat:
         if accepted.duplicate:
             before = (await service.state(accepted.run_id)).created
             if _is_other(before.turn, turn):
-                there = outside_id(before.conversation_id)
-                raise wrong(
-                    "Idempotency-Key", f"was used with another body in {there!r}; take a new one for each"
-                )
+                raise other_body(f" in {outside_id(before.conversation_id)!r}")
         return accepted.run_id
 
     def _settings(self, context: ContextIn) -> RunSettings:
@@ -152,42 +144,20 @@ class Chat:
         return settings.model_copy(
             update={
                 "approvals": context.approvals,
+                "asks": "people" if context.approvals == "ask" else "refuse",
                 "language": context.language or settings.language,
             }
         )
 
     # ── following ────────────────────────────────────────────────────────────────────────────
 
-    async def _wait(self, service: Service, run_id: RunId, context: ContextIn, request: Request) -> RunState:
-        """The run when it has ended, asks, or nobody waits for it any more."""
-        state = await service.state(run_id)
-        gone = asyncio.Event()
-        watching = asyncio.create_task(_watch(request, gone))
-        try:
-            async with (
-                asyncio.timeout(context.timeout_s),
-                aclosing(self._core.follow(run_id, state.seq, gone)) as events,
-            ):
-                if not _is_told(state):
-                    async for event in events:
-                        state = apply(state, event)
-                        if _is_told(state):
-                            break
-        except TimeoutError:
-            pass  # 202: it goes on
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-        return state
-
     async def _tell(self, service: Service, socket: Socket, run_id: RunId, after: int) -> None:
         """Send what is told of the events behind `after`, up to the answer."""
-        row = await service.store.run(run_id)
-        if row is None:
-            raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+        row = await self._core.row(run_id)
         if after > row.seq:
             raise wrong("after", f"is beyond the log, which has {row.seq} events")
-        events = ChatEvents(await self._workflow(service, run_id))
+        created = (await service.store.events(run_id, limit=1))[0].body
+        events = ChatEvents(await self._core.definition(getattr(created, "workflow_digest", "")))
         async with aclosing(self._core.live(run_id, 0, socket.gone)) as live:
             async for event in live:
                 if isinstance(event, Doing):
@@ -201,17 +171,23 @@ class Chat:
                     if said["type"] == "complete":
                         return
 
-    async def _workflow(self, service: Service, run_id: RunId) -> Workflow:
-        """The definition that a run keeps."""
-        created = (await service.store.events(run_id, limit=1))[0].body
-        digest: str = getattr(created, "workflow_digest", "")
-        workflow = self._workflows.get(digest)
-        if workflow is None:
-            workflow = Workflow.model_validate(await service.store.definition(digest))
-            self._workflows[digest] = workflow
-            while len(self._workflows) > KEPT:
-                self._workflows.popitem(last=False)
-        return workflow
+
+async def _check_theirs(service: Service, conversation_id: str, turn_key: str, caller: Caller) -> None:
+    """See that the caller may know what was said in a conversation: the agents are told of it.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if caller.may("read") or await service.store.known(turn_key) is not None:
+        return
+    newest = (await service.store.runs(conversation_id=conversation_id, limit=1)).items
+    if newest and newest[0].who != caller.who.key:
+        there = outside_id(conversation_id)
+        raise ProblemError(
+            403,
+            f"The conversation {there!r} is another caller's, and your key lacks the scope 'read': "
+            "take another conversation_id, or a key with that scope.",
+        )
 
 
 def _digest(body: ChatRequest) -> str:
@@ -230,10 +206,3 @@ def _is_other(before: TurnRecord, now: TurnRecord) -> bool:
 def _is_told(state: RunState) -> bool:
     asks = state.created.settings.approvals == "ask"
     return state.ended is not None or (asks and bool(state.open_approvals()))
-
-
-async def _watch(request: Request, gone: asyncio.Event) -> None:
-    """Notice that the caller hung up, so that nothing waits for nobody."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    gone.set()

@@ -6,8 +6,8 @@ an agent does in between (`progress`) is no event, has no number and may be lost
 
 from __future__ import annotations
 
-from bot.api.feeds import Doing
-from bot.api.views import approval_view, chat_response, outside_id
+from bot.api.entries import Doing
+from bot.api.views import approval_view, chat_response, moment, outside_id
 from orchestrator.engine.fold import apply
 from orchestrator.engine.scopes import local, scope
 from orchestrator.engine.state import RunState
@@ -44,7 +44,7 @@ class ChatEvents:
         """What is told of an event; None: nothing. Every event has to come, from the first."""
         self.state = apply(self.state, event)
         told = self._told(self.state, event)
-        return None if told is None else {**told, "seq": event.seq, "at": event.at.isoformat()}
+        return None if told is None else {**told, "seq": event.seq, "at": moment(event.at)}
 
     def progress(self, doing: Doing) -> Json | None:
         """What is told of an agent's doing; None when its work is over, as it was said late."""
@@ -75,30 +75,8 @@ class ChatEvents:
                 return self._start(body, agent) if agent else None
             case AgentAssigned():
                 return self._start(body, body.agent)
-            case StepEnded() if agent := self._agent(body.node):
-                return {
-                    "type": "result",
-                    "node": body.node,
-                    "agent": agent,
-                    "visit": body.visit,
-                    "attempt": body.attempt,
-                    "status": "done",
-                    "output": body.output,
-                    "problem": None,
-                    "seconds": body.seconds,
-                }
-            case StepFailed() if agent := self._agent(body.node):
-                return {
-                    "type": "result",
-                    "node": body.node,
-                    "agent": agent,
-                    "visit": body.visit,
-                    "attempt": body.attempt,
-                    "status": "failed",
-                    "output": None,
-                    "problem": {"kind": body.problem.kind, "message": body.problem.message},
-                    "seconds": body.seconds,
-                }
+            case StepEnded() | StepFailed() if agent := self._agent(body.node):
+                return self._result(body, agent)
             case ApprovalRequested() | ApprovalResolved():
                 approval = state.approvals[body.approval_id]
                 kind = "approval" if isinstance(body, ApprovalRequested) else "decision"
@@ -116,6 +94,21 @@ class ChatEvents:
             "agent": agent,
             "visit": body.visit,
             "attempt": body.attempt,
+        }
+
+    @staticmethod
+    def _result(body: StepEnded | StepFailed, agent: str) -> Json:
+        problem = body.problem if isinstance(body, StepFailed) else None
+        return {
+            "type": "result",
+            "node": body.node,
+            "agent": agent,
+            "visit": body.visit,
+            "attempt": body.attempt,
+            "status": "done" if problem is None else "failed",
+            "output": body.output if isinstance(body, StepEnded) else None,
+            "problem": problem and {"kind": problem.kind, "message": problem.message},
+            "seconds": body.seconds,
         }
 
     def _agent(self, instance: str) -> str:

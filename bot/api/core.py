@@ -6,17 +6,24 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection
 
 from adapters.contract import Person
+from bot.api.entries import Doing, Ended
 from bot.api.errors import ProblemError
-from bot.api.feeds import Doing, Ended, Feeds
+from bot.api.feeds import Feeds
+from bot.api.newest import Newest
 from bot.channel_settings import ChannelPolicy
+from orchestrator.errors import NotFound
 from orchestrator.events import RunEvent, RunId
+from orchestrator.ports import RunRow
 from orchestrator.service import Service
+from orchestrator.workflow import Workflow
+
+DEFINITIONS: Final = 128  # kept; graphs of callers are not asked for by their definition
 
 if TYPE_CHECKING:
     from bot.own_keys import OwnKeys
@@ -40,6 +47,10 @@ def _no_models() -> Mapping[str, str]:
     return {}
 
 
+def _starting() -> ProblemError:
+    return ProblemError(503, "The bot is starting; try again in a second.", headers={"Retry-After": "1"})
+
+
 @dataclass(slots=True)
 class Core:
     """The bot, as the routes see it. The composition root sets the fields when each is there.
@@ -58,9 +69,11 @@ class Core:
     closing: asyncio.Event = field(default_factory=asyncio.Event)  # set: streams and waiting calls end
     measured_to: int | None = None  # place in the log up to which metrics counted; None: nothing yet
     feeds: Feeds = field(init=False)  # logs that clients follow
+    _definitions: Newest[str, Workflow] = field(init=False)  # by digest: they never change
 
     def __post_init__(self) -> None:
         self.feeds = Feeds(self.closing)
+        self._definitions = Newest(DEFINITIONS)
 
     def ready(self) -> Service:
         """The service.
@@ -69,10 +82,41 @@ class Core:
             ProblemError: 503, the bot is still starting.
         """
         if self.service is None:
-            raise ProblemError(
-                503, "The bot is starting; try again in a second.", headers={"Retry-After": "1"}
-            )
+            raise _starting()
         return self.service
+
+    def book(self) -> WebhookBook:
+        """The webhooks.
+
+        Raises:
+            ProblemError: 503, the bot is still starting.
+        """
+        if self.service is None or self.webhooks is None:
+            raise _starting()
+        return self.webhooks
+
+    async def row(self, run_id: str) -> RunRow:
+        """A run as lists have it.
+
+        Raises:
+            NotFound: no such run.
+        """
+        row = await self.ready().store.run(RunId(run_id))
+        if row is None:
+            raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
+        return row
+
+    async def definition(self, digest: str) -> Workflow:
+        """The definition that a run keeps: `RunCreated.workflow_digest`.
+
+        Raises:
+            NotFound: none was kept under it.
+        """
+        found = self._definitions.get(digest)
+        if found is None:
+            found = Workflow.model_validate(await self.ready().store.definition(digest))
+            self._definitions.keep(digest, found)
+        return found
 
     async def follow(self, run_id: RunId, after: int, *ends: asyncio.Event) -> AsyncGenerator[RunEvent, None]:
         """The events with `seq > after`: those there are, then live, until the run has ended.
@@ -101,10 +145,3 @@ class Core:
                 elif not isinstance(batch, Ended):
                     for entry in batch:
                         yield entry.event
-
-    def frames(self, run_id: RunId, after: int, *ends: asyncio.Event) -> AsyncGenerator[bytes, None]:
-        """The same events as frames for `sse.EventStream`, made once for all; `end` is the last one.
-
-        For an answer that is nothing else there is `run_stream.RunStream`, at a third of the work.
-        """
-        return self.feeds.frames(self.ready(), run_id, after, *ends)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI
@@ -26,6 +26,7 @@ from orchestrator.errors import Conflict, NotFound, OrchestratorError, Refused, 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+NOTHING_HERE = "There is nothing at this address; /docs lists what there is."
 
 
 class Problem(BaseModel):
@@ -112,7 +113,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    fields = field_errors(error.errors())
+    fields = field_errors(error.errors(), sent=error.body)
     media_type = request.headers.get("content-type", "")
     if "json" not in media_type and list(fields) == ["body"]:
         return ProblemError(415, "Send JSON with the header Content-Type: application/json.").response()
@@ -126,8 +127,14 @@ def invalid(fields: Mapping[str, str]) -> ProblemError:
     return ProblemError(422, f"{name}: {message}{more}", errors=fields)
 
 
-def field_errors(errors: Sequence[Any], prefix: str = "") -> dict[str, str]:
-    """Pydantic's errors as field → message; fields are dotted, and named without "body"."""
+def field_errors(errors: Sequence[Any], prefix: str = "", *, sent: Any = None) -> dict[str, str]:
+    """Pydantic's errors as field → message; fields are dotted, and named without "body".
+
+    Args:
+        errors: of a ValidationError.
+        prefix: before every field.
+        sent: the body, so that only what was sent is named, without names of our own kinds.
+    """
     found: dict[str, str] = {}
     for error in errors[:50]:
         place = [str(part)[:100] for part in error["loc"]]
@@ -136,16 +143,46 @@ def field_errors(errors: Sequence[Any], prefix: str = "") -> dict[str, str]:
             found["body"] = f"not JSON at character {place[-1]}: {reason}"
             continue
         if len(place) > 1 and place[0] in ("body", "query", "path", "header"):
-            place = place[1:]
-        found[".".join([prefix, *place] if prefix else place)] = str(error["msg"])
+            place = _sent(place[1:], sent) if place[0] == "body" else place[1:]
+        found[".".join([prefix, *place] if prefix else place)] = _message(error)
     return found or {"body": "not valid"}
+
+
+def _message(error: Any) -> str:
+    """What is wrong, without pydantic's words for things of our own: texts are not items."""
+    limits = error.get("ctx", {})
+    if isinstance(error.get("input"), str) and error["type"] == "too_short":
+        least = limits["min_length"]
+        return f"text of at least {least} character{'s' if least > 1 else ''} is due"
+    if isinstance(error.get("input"), str) and error["type"] == "too_long":
+        return f"text of at most {limits['max_length']:,} characters is due"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _sent(place: Sequence[str], sent: Any) -> list[str]:
+    """A place without the kinds that pydantic puts between: `goal.parts.title` is `goal.title`."""
+    found: list[str] = []
+    at = sent
+    for number, part in enumerate(place):
+        if isinstance(at, Mapping):
+            fields = cast("Mapping[str, Any]", at)
+            if part not in fields and number < len(place) - 1:
+                continue
+            at = fields.get(part)
+        elif isinstance(at, list):
+            items = cast("list[Any]", at)
+            at = items[int(part)] if part.isdigit() and int(part) < len(items) else None
+        elif isinstance(at, str):
+            continue
+        found.append(part)
+    return found
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     if error.status_code == 404:
-        detail = "There is nothing at this address; /docs lists what there is."
+        detail = NOTHING_HERE
     elif error.status_code == 405:
         # Each method may be a route of its own; the error names those of the first alone.
         allowed = ", ".join(sorted(_methods(request.scope, request.app.routes))) or (error.headers or {}).get(
@@ -184,6 +221,16 @@ async def _core(request: Request, error: Exception) -> Response:
             log.error("the core refused", action="api_core_error", error=str(error), path=request.url.path)
             status = 500
     return ProblemError(status, str(error)).response()
+
+
+async def refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer; a socket too, before it is accepted, so that the client sees the status and the reason."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        # The server knows no answer with a body: it makes a bare 403 of this.
+        code = 4000 + error.status
+        await send({"type": "websocket.close", "code": code, "reason": error.detail[:100]})
+        return
+    await error.response()(scope, receive, send)
 
 
 class LastResort:

@@ -19,16 +19,16 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from bot.api import starting
 from bot.api.auth import Caller, CallerOf, needs
 from bot.api.core import Core
-from bot.api.errors import ProblemError, problems, wrong
+from bot.api.errors import problems, wrong
 from bot.api.execute_models import ExecuteIn, GoalIn, Outcome, read_goal
 from bot.api.execute_strategy import WORKERS, Place, Strategy, at_once, machine, settings_for
 from bot.api.execute_views import WORKFLOW, about, outcome, sent
 from bot.api.sse import HEARTBEAT_S, EventStream, frame
 from bot.api.starting import IdempotencyKey, Started
+from bot.api.waiting import waited
 from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.events import ENDED, RunId, RunSettings
-from orchestrator.service import Service
 from orchestrator.workflow import Workflow
 
 NAME: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -50,7 +50,6 @@ class Execute:
     def __init__(self, core: Core, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._core = core
         self._heartbeat_s = heartbeat_s
-        self._definitions: dict[str, Workflow] = {}  # by digest; one for each version that was met
 
     def router(self) -> APIRouter:
         """To be included."""
@@ -113,19 +112,18 @@ class Execute:
         Hanging up does not stop it. After `timeout_s` seconds (600) it answers 202 with how far it is. The
         same `Idempotency-Key` with the same goal and strategy is the same execution again.
         """
-        service = self._core.ready()
         started = await self._start(body.goal, body.strategy, caller, idempotency_key)
-        state = await self._wait(service, started.run_id, body.timeout_s, request)
+        state = await waited(self._core, started.run_id, request, body.timeout_s)
         if state.ended is None:
             response.status_code = 202
             response.headers["Location"] = f"/api/execute/{started.name}"
-        return outcome(state, await self._definition(service, state), datetime.now(UTC))
+        return outcome(state, await self._core.definition(state.created.workflow_digest), datetime.now(UTC))
 
     async def execution(self, execution_id: ExecutionId) -> Outcome:
         """An execution, and its result when it has ended."""
         service = self._core.ready()
         state = await service.state(await starting.find(self._core, "execute", execution_id))
-        return outcome(state, await self._definition(service, state), datetime.now(UTC))
+        return outcome(state, await self._core.definition(state.created.workflow_digest), datetime.now(UTC))
 
     async def stream(
         self,
@@ -165,8 +163,7 @@ class Execute:
         if behind:
             name, position = _position(behind)
             run_id = await starting.find(self._core, "execute", name)
-            row = await service.store.run(run_id)
-            assert row is not None
+            row = await self._core.row(run_id)
             if position[0] > row.seq:
                 raise wrong("Last-Event-ID", f"is beyond the log, which has {row.seq} events")
             if row.status in ENDED and position[1] == DONE:
@@ -179,10 +176,11 @@ class Execute:
                 raise wrong(
                     "goal", "is missing: text, or JSON of an object; or give the `id` of an execution"
                 )
-            _may_run(caller)
+            caller.require("run")
             run_id, name, _ = await self._start(read_goal(goal), strategy, caller, idempotency_key)
             position = (0, 0)
-        workflow = await self._definition(service, await service.state(run_id))
+        state = await service.state(run_id)
+        workflow = await self._core.definition(state.created.workflow_digest)
         return EventStream(self._frames(run_id, name, workflow, position), heartbeat_s=self._heartbeat_s)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
@@ -220,37 +218,6 @@ class Execute:
             thrifty = await asyncio.to_thread(self._core.thrifty)
         return parallelism, settings_for(strategy, settings, parallelism, thrifty)
 
-    async def _wait(self, service: Service, run_id: RunId, timeout_s: float, request: Request) -> RunState:
-        """The run when it has ended, or nobody waits for it any more."""
-        state = await service.state(run_id)
-        if state.ended is not None:
-            return state
-        gone = asyncio.Event()
-        watching = asyncio.create_task(_watch(request, gone))
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                aclosing(self._core.follow(run_id, state.seq, gone)) as events,
-            ):
-                async for event in events:
-                    state = apply(state, event)
-                    if state.ended is not None:
-                        break
-        except TimeoutError:
-            pass  # 202: it goes on
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-        return state
-
-    async def _definition(self, service: Service, state: RunState) -> Workflow:
-        digest = state.created.workflow_digest
-        found = self._definitions.get(digest)
-        if found is None:
-            found = Workflow.model_validate(await service.store.definition(digest))
-            self._definitions[digest] = found
-        return found
-
     async def _frames(
         self, run_id: RunId, name: str, workflow: Workflow, position: tuple[int, int]
     ) -> AsyncGenerator[bytes, None]:
@@ -271,16 +238,3 @@ def _position(last_event_id: str) -> tuple[str, tuple[int, int]]:
     if found is None:
         raise wrong("Last-Event-ID", "is none of this stream; send the id of the last event that came")
     return found[1], (int(found[3]), int(found[4]))
-
-
-def _may_run(caller: Caller) -> None:
-    if not caller.may("run"):
-        have = ", ".join(sorted(caller.scopes)) or "nothing"
-        raise ProblemError(403, f"This needs a key with the scope 'run'; yours allows: {have}.")
-
-
-async def _watch(request: Request, gone: asyncio.Event) -> None:
-    """Notice that the caller hung up, so that nothing waits for nobody."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    gone.set()

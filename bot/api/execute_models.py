@@ -113,7 +113,10 @@ def read_goal(text: str) -> str | GoalIn:
     try:
         clean_text(text)
         given: Any = json.loads(text) if text.lstrip()[:1] in ("{", "[", '"') else text
-    except json.JSONDecodeError:
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith("{"):
+            said = f"begins like a JSON object and is none: {error.msg} at character {error.pos + 1}"
+            raise wrong("goal", f"{said}; mend it, or send plain words") from error
         given = text  # words that only begin like JSON
     except (ValueError, RecursionError) as error:
         said = "is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from bot.api.execute_models import Execution, GoalIn, Outcome, PlanOut, PlanStep, Status, TaskOut
 from bot.api.execute_strategy import Strategy
 from bot.api.starting import name_in
-from orchestrator.artifacts import Answer, MadeFile, Plan
+from bot.api.views import answer_of, moment
+from orchestrator.artifacts import MadeFile, Plan
 from orchestrator.engine.scopes import item_of, node_of
 from orchestrator.engine.state import NodeState, RunState
 from orchestrator.events import (
@@ -90,7 +91,7 @@ def execution(state: RunState, workflow: Workflow, at: datetime) -> Execution:
 def outcome(state: RunState, workflow: Workflow, at: datetime) -> Outcome:
     """The same with the answer, where there is one."""
     shown = execution(state, workflow, at)
-    answer = _answer(state)
+    answer = answer_of(state)
     if answer is None:
         return Outcome(execution=shown, result=None)
     files = {file.name: file for file in (*_made(state), *answer.files)}
@@ -238,15 +239,6 @@ def _title(state: RunState, workflow: Workflow, name: str) -> str:
     return node_of(workflow, state, name).title or name
 
 
-def _answer(state: RunState) -> Answer | None:
-    if state.ended is None or state.ended.answer is None:
-        return None
-    try:
-        return Answer.model_validate(state.ended.answer)
-    except ValidationError:  # of a version that knew other fields
-        return Answer(body=str(state.ended.answer.get("body", "")))
-
-
 def _made(state: RunState) -> Iterator[MadeFile]:
     """Files of the tasks; the answer's own come after them."""
     items = cast("list[Json | None]", (state.latest(WORK) or {}).get("items") or [])
@@ -285,7 +277,7 @@ def _progress(state: RunState, event: RunEvent, workflow: Workflow) -> Json | No
             return None
     told: Json = {
         "type": body.type,
-        "at": event.at.isoformat(),
+        "at": moment(event.at),
         "message": message,
         "percent": _percent(state),
     }

@@ -13,13 +13,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final, NamedTuple
 
 from bot.api.errors import ProblemError, wrong
-from bot.api.graph_models import UnknownModel, looks_like_model, resolved
 from bot.api.graph_request import MAX_LINKS, GraphIn, GraphTaskIn, WorkflowType
 from bot.api.graph_roles import Roles
+from bot.api.model_names import UnknownModel, looks_like_model, resolved
 from orchestrator.events import Json, TurnPart
 from orchestrator.workflow import Workflow
 
 TASK_WORDS: Final = ("task", "prompt", "description", "goal", "query", "input")
+ALWAYS_TEXT: Final = ("task", "prompt")  # the other words may be of the caller's matter: `query: {…}`
 QA: Final = "qa"  # a sequence goes on when it fails
 NAMES: Final = {"sequential": "graph_sequential", "parallel": "graph_parallel", "graph": "graph"}
 MOST_SECTIONS: Final = 20  # of the run's answer, as chats and the console show it
@@ -68,7 +69,7 @@ def planned(request: GraphIn, roles: Roles, providers: Sequence[str]) -> Planned
         given = dict(task.input_data or {})
         model = _model(task, given, number, providers)
         shape.append(_Task(agent, model, _temperature(task, given), links[number]))
-        text = _text(task, given)
+        text = _text(task, given, number)
         parts[node(number)] = TurnPart(name=task.agent_id, text=text, inputs=given)
     kind = request.workflow_type
     first = next(iter(parts.values())).text
@@ -159,12 +160,22 @@ def _shown(name: str) -> str:
 # ── what is asked for ────────────────────────────────────────────────────────────────────────
 
 
-def _text(task: GraphTaskIn, given: Json) -> str:
-    """What is to be done; taken out of what is given besides."""
+def _text(task: GraphTaskIn, given: Json, number: int) -> str:
+    """What is to be done; taken out of what is given besides. Without a word of it: the role's work.
+
+    Raises:
+        ProblemError: 422; it is there, and says nothing.
+    """
     for word in TASK_WORDS:
         value = given.get(word)
         if isinstance(value, str) and value.strip():
             return str(given.pop(word))
+    for word in TASK_WORDS:
+        value = given.get(word)
+        if isinstance(value, str) or (value is not None and word in ALWAYS_TEXT):
+            flaw = "is blank" if isinstance(value, str) else "is not text"
+            said = f"{flaw}; say what is to be done, or leave it out for the role's work on what came before"
+            raise wrong(f"tasks.{number}.input_data.{word}", said)
     return f"Do the work of a {task.agent_role} on what is given."
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.api.graph_views import GraphOut, Status, graph_view, unreadable
+from bot.api.starting import is_named, name_in, turn_key
 from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.errors import NotFound, UnknownEvent
@@ -32,6 +33,7 @@ class Shown:
     status: Status
     body: bytes  # GraphOut as JSON
     state: RunState | None  # None: it has ended, nothing changes any more
+    named: bool = True  # False: a fork; its `workflow_id` means the run that it was forked from
 
     @property
     def ended(self) -> bool:
@@ -77,7 +79,9 @@ class Kept:
         try:
             return await self.now(store, row.id, seq=row.seq)
         except UnknownEvent:
-            return _shown(row.seq, unreadable(row), None)
+            name = name_in("graph", row.conversation_id)
+            named = await store.known(turn_key("graph", name)) == row.id
+            return _shown(row.seq, unreadable(row), None, named=named)
 
     def _keep(self, run_id: RunId, shown: Shown) -> Shown:
         there = self._shown.get(run_id)
@@ -111,8 +115,9 @@ def _after(state: RunState | None, events: list[RunEvent], run_id: RunId) -> Sho
         state = apply(state, event)
     if state is None:
         raise NotFound(f"there is no run {run_id!r}")
-    return _shown(state.seq, graph_view(state), state if state.ended is None else None)
+    working = state if state.ended is None else None
+    return _shown(state.seq, graph_view(state), working, named=is_named("graph", state.created))
 
 
-def _shown(seq: int, view: GraphOut, state: RunState | None) -> Shown:
-    return Shown(seq, view.status, view.model_dump_json().encode(), state)
+def _shown(seq: int, view: GraphOut, state: RunState | None, *, named: bool) -> Shown:
+    return Shown(seq, view.status, view.model_dump_json().encode(), state, named)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bot.api.json_values import JsonObject, Text
+from bot.api.json_values import Text, clean_json
 
 MAX_TASKS: Final = 200
 MAX_LINKS: Final = 2_000  # dependencies of all tasks together
@@ -19,7 +19,10 @@ AgentId = Annotated[Text, Field(min_length=1, max_length=128)]
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
-    size = len(json.dumps(value, ensure_ascii=False)) if value else 0
+    try:
+        size = len(json.dumps(value, ensure_ascii=False)) if value else 0
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     if size > MAX_JSON:
         raise ValueError(
             f"has {size:,} characters as JSON, more than {MAX_JSON:,}; give less, or a link to it"
@@ -33,7 +36,8 @@ def _no_truth(value: Any) -> Any:
     return value
 
 
-SmallObject = Annotated[JsonObject, AfterValidator(_small)]
+# By size first: looking at each value takes longer.
+SmallObject = Annotated[dict[str, Any], AfterValidator(_small), AfterValidator(clean_json)]
 
 
 class GraphTaskIn(BaseModel):

@@ -40,7 +40,7 @@ class GraphOut(BaseModel):
 
     workflow_id: str
     workflow_type: WorkflowType
-    status: Status = Field(description="partial: some tasks completed, some failed")
+    status: Status = Field(description="partial: some tasks completed, others failed or the run was ended")
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
@@ -109,7 +109,8 @@ def _status(state: RunState, tasks: Iterable[TaskStatus]) -> Status:
     seen = set(tasks)
     if "completed" not in seen:
         return "failed"
-    return "partial" if len(seen) > 1 else "completed"
+    # A run that was cut off failed, also where it had come through all of its tasks.
+    return "completed" if len(seen) == 1 and state.status == "completed" else "partial"
 
 
 def _task(state: RunState, node: str, role: str) -> GraphTaskOut:

@@ -11,17 +11,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 
 from bot.api import starting
-from bot.api.auth import CallerOf, needs
+from bot.api.auth import CallerOf, may_control, needs
 from bot.api.core import Core
-from bot.api.errors import ProblemError, problems
+from bot.api.errors import problems
 from bot.api.graph_definition import planned
 from bot.api.graph_kept import Kept, Shown
 from bot.api.graph_request import WORKFLOW_ID, GraphIn
 from bot.api.graph_roles import Roles, RolesKept
 from bot.api.graph_views import GraphDeleted, GraphOut, Status, about
 from bot.api.starting import IdempotencyKey
-from bot.permissions import may_stop
-from orchestrator.errors import NotFound, Refused
+from orchestrator.errors import Refused
 from orchestrator.events import ENDED, RunStatus
 from orchestrator.service import Service
 
@@ -129,7 +128,7 @@ class Graphs:
         status: Status | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 100,
     ) -> Response:
-        """Graphs of all callers, without deleted ones.
+        """Graphs of all callers, without deleted ones, and without forks, which have no `workflow_id`.
 
         With `status` of graphs that have ended, the newest 2,000 of them are looked at.
         """
@@ -144,7 +143,7 @@ class Graphs:
             for row in page.items:
                 shown = await self._kept.row(store, row)
                 looked += 1
-                if len(found) < limit and status in (None, shown.status):
+                if shown.named and len(found) < limit and status in (None, shown.status):
                     found.append(shown.body)
             cursor = page.next
             if cursor is None:
@@ -158,12 +157,8 @@ class Graphs:
         """
         service = self._core.ready()
         run_id = await starting.find(self._core, "graph", workflow_id)
-        row = await service.store.run(run_id)
-        if row is None:
-            raise NotFound(f"there is no run {workflow_id!r} here")
-        allowed = may_stop(self._core.policy, caller.actor, requester=row.who)
-        if not allowed.ok:
-            raise ProblemError(403, allowed.reason)
+        row = await self._core.row(run_id)
+        may_control(self._core, caller, row.who)
         stopped = row.status not in ENDED
         if stopped:
             try:

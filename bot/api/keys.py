@@ -144,8 +144,9 @@ class Keys:
         return NewKeyView(token=token, **_view(key, "living").model_dump())
 
     async def revoke(self, key_id: Annotated[str, Path(max_length=100)]) -> KeyView:
-        """From now on it does not count; a second time changes nothing. Calls under way end as they would.
+        """From now on it does not count; a second time changes nothing.
 
+        Calls under way end as they would; streams and sockets that were opened with it end soon.
         When the last one is revoked and `API_KEY` is not set, calls on loopback need none again.
         """
         key = await self._core.ready().store.revoke_api_key(key_id)

@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bot.api.auth import needs
 from bot.api.core import Core
 from bot.api.errors import problems
-from bot.api.sse import SERVERS_SEND
 from orchestrator.measures import Measured, StepDone
 
 log = structlog.get_logger(__name__)
@@ -193,7 +192,6 @@ class Measuring:
             return
         meters = self._meters
         meters.watch_loop(self._core.closing)
-        scope[SERVERS_SEND] = send
         begun = time.perf_counter()
         status = 0
         open_now: Gauge | None = None

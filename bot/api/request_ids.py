@@ -16,7 +16,7 @@ BEGINS: Final = frozenset({"http.response.start", "websocket.accept", "websocket
 
 
 class RequestIds:
-    """ASGI middleware around all others: errors and refusals are named too."""
+    """ASGI middleware around all that answers: errors and refusals are named too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -7,20 +7,20 @@ read, its own task goes on with it.
 
 from __future__ import annotations
 
-import asyncio
 import types
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 from starlette.types import Send
 
 from bot.api.core import Core
-from bot.api.feeds import Feed, Follower, pieces
-from bot.api.sse import EventStream, frame
+from bot.api.entries import pieces
+from bot.api.feed import Feed, Follower
+from bot.api.sse import Streamed, frame
 from orchestrator.events import RunId
 
 
-class RunStream(EventStream):
+class RunStream(Streamed):
     """An answer of all events of a run with `seq > after`, live; `end` is the last one.
 
     Args:
@@ -31,7 +31,7 @@ class RunStream(EventStream):
     """
 
     def __init__(self, core: Core, run_id: RunId, after: int, *, heartbeat_s: float) -> None:
-        super().__init__(_nothing(), heartbeat_s=heartbeat_s)
+        super().__init__(heartbeat_s=heartbeat_s)
         self._core = core
         self._run_id = run_id
         self._after = after
@@ -58,25 +58,22 @@ class RunStream(EventStream):
                 else:
                     await feed.wait(pushed)
 
-    async def _send(self, send: Send, content: bytes) -> None:
-        self._sending, self._sent_at = True, asyncio.get_running_loop().time()
-        await send({"type": "http.response.body", "body": content, "more_body": True})
-        self._sending = False
-
     def push(self, feed: Feed, send: Send, pushed: _Pushed) -> bool:
-        """Send what is there without a task; whether that was all there is to do now."""
-        entries = feed.ready(self._after)
-        if not entries:
+        """Send what is there without a task; whether there is nothing else to do now."""
+        before = self._after
+        while entries := feed.ready(self._after):
+            content = entries[0].frame if len(entries) == 1 else b"".join([entry.frame for entry in entries])
+            sending = self._send(send, content)
+            self._after = entries[-1].event.seq
+            try:
+                waits_for = sending.send(None)
+            except StopIteration:
+                continue
+            pushed.unsent = sending, waits_for  # the client's buffers are full
             return False
-        content = entries[0].frame if len(entries) == 1 else b"".join([entry.frame for entry in entries])
-        sending = self._send(send, content)
-        self._after = entries[-1].event.seq
-        try:
-            waits_for = sending.send(None)
-        except StopIteration:
-            return True
-        pushed.unsent = sending, waits_for  # the client's buffers are full
-        return False
+        # What else there may be takes the task: an end, or a part of the log that has to be read.
+        is_over = feed.is_whole or self._core.closing.is_set()
+        return before < self._after == feed.head and not is_over
 
 
 class _Pushed(Follower):
@@ -119,8 +116,3 @@ def _rest_of(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any,
                 waits_for = begun.send(got)
             except StopIteration:
                 return
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for nothing in ():
-        yield nothing

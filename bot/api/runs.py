@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.api.auth import Caller, CallerOf, needs
+from bot.api.auth import Caller, CallerOf, may_control, needs
 from bot.api.core import Core
-from bot.api.errors import ProblemError, problems, wrong
+from bot.api.errors import problems, wrong
 from bot.api.json_values import JsonObject, Text
+from bot.api.newest import Newest
+from bot.api.paging import Cursor, Limit
 from bot.api.run_stream import RunStream
 from bot.api.sse import HEARTBEAT_S
-from bot.api.starting import IdempotencyKey, check_key, digest_of
+from bot.api.starting import IdempotencyKey, check_key, digest_of, other_body
 from bot.api.views import RunDetail, RunList, RunView, run_detail, run_view, unreadable_run
-from bot.permissions import may_stop
-from orchestrator.errors import NotFound, Refused, UnknownEvent
+from orchestrator.errors import Refused, UnknownEvent
 from orchestrator.events import ENDED, ApiCall, RunId, RunStatus
 from orchestrator.inputs import checked
 from orchestrator.ports import RunRow
 from orchestrator.service import Service
-from orchestrator.workflow import Workflow
 
 KEPT: Final = 512  # views of ended runs kept for lists; they do not change any more
-Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
 
 
 class ForkRequest(BaseModel):
@@ -53,7 +51,7 @@ class Runs:
     def __init__(self, core: Core, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._core = core
         self._heartbeat_s = heartbeat_s
-        self._ended: OrderedDict[RunId, RunView] = OrderedDict()
+        self._ended: Newest[RunId, RunView] = Newest(KEPT)
 
     def router(self) -> APIRouter:
         """To be included."""
@@ -125,7 +123,7 @@ class Runs:
     async def runs(
         self,
         status: RunStatus | None = None,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        limit: Limit = 20,
         cursor: Cursor = None,
     ) -> RunList:
         """Runs of every conversation, newest first."""
@@ -139,22 +137,19 @@ class Runs:
     async def _view(self, service: Service, row: RunRow) -> RunView:
         kept = self._ended.get(row.id)
         if kept is not None:
-            self._ended.move_to_end(row.id)
             return kept
         try:
             view = run_view(await service.state(row.id))
         except UnknownEvent as error:
             return unreadable_run(row, str(error))
         if view.status in ENDED:
-            self._ended[row.id] = view
-            while len(self._ended) > KEPT:
-                self._ended.popitem(last=False)
+            self._ended.keep(row.id, view)
         return view
 
     async def run(self, run_id: str) -> RunDetail:
         """A run with its steps and its answer."""
         service = self._core.ready()
-        return run_detail(await service.state((await _row(service, run_id)).id))
+        return run_detail(await service.state((await self._core.row(run_id)).id))
 
     async def events(
         self,
@@ -167,8 +162,7 @@ class Runs:
         `id` is the event's number. `Last-Event-ID` (or `?after=`) resumes behind it, without gaps or
         doubles.
         """
-        service = self._core.ready()
-        row = await _row(service, run_id)
+        row = await self._core.row(run_id)
         start = last_event_id if last_event_id is not None else after or 0
         if start > row.seq:
             raise wrong("Last-Event-ID", f"is beyond the log, which has {row.seq} events")
@@ -207,19 +201,18 @@ class Runs:
         """Begin a run that shares another one's past up to a step, with changed inputs where given.
 
         The other run stays as it is, and may have ended or not. The new one is another turn of the same
-        conversation. The same `Idempotency-Key` again gives the same run.
+        conversation; who may stop the one may fork it. The same `Idempotency-Key` again gives the same run.
         """
         service = self._core.ready()
-        if idempotency_key is not None:
-            check_key(idempotency_key)
-        state = await service.state((await _row(service, run_id)).id)
+        check_key(idempotency_key)
+        row = await self._core.row(run_id)
+        may_control(self._core, caller, row.who)
+        state = await service.state(row.id)
         if body.from_step not in state.nodes:
             there = ", ".join(dict.fromkeys(step.node for step in state.steps)) or "none yet"
             raise wrong("from_step", f"the run has no step {body.from_step[:100]!r}; it has: {there[:500]}")
         if body.inputs:
-            definition = Workflow.model_validate(
-                await service.store.definition(state.created.workflow_digest)
-            )
+            definition = await self._core.definition(state.created.workflow_digest)
             try:
                 checked(definition, {**state.created.inputs, **body.inputs})
             except Refused as error:
@@ -237,22 +230,12 @@ class Runs:
         forked = await service.state(accepted.run_id)
         if accepted.duplicate:
             if forked.created.turn.call is None or forked.created.turn.call.digest != digest:
-                raise wrong("Idempotency-Key", "was used with another body; take a new one for each")
+                raise other_body()
             response.status_code = 200
         response.headers["Location"] = f"/v1/runs/{accepted.run_id}"
         return run_view(forked)
 
     async def _allowed(self, run_id: str, caller: Caller) -> Service:
         service = self._core.ready()
-        row = await _row(service, run_id)
-        allowed = may_stop(self._core.policy, caller.actor, requester=row.who)
-        if not allowed.ok:
-            raise ProblemError(403, allowed.reason)
+        may_control(self._core, caller, (await self._core.row(run_id)).who)
         return service
-
-
-async def _row(service: Service, run_id: str) -> RunRow:
-    row = await service.store.run(RunId(run_id))
-    if row is None:
-        raise NotFound(f"there is no run {run_id[:40]!r}; GET /v1/runs lists them")
-    return row

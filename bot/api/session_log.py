@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from bot.team_cards import PERSON, Talk
+from bot.team_cards import Talk
+from orchestrator.artifacts import PERSON
 from orchestrator.engine.fold import apply
 from orchestrator.engine.state import RunState
 from orchestrator.events import (

@@ -10,12 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bot.api.errors import wrong
 from bot.api.json_values import Text
+from bot.api.model_names import UnknownModel, likely, parted
 from bot.api.session_log import EntryType, SessionStatus
 from bot.edit_forms import MAX_ANSWER
 from bot.intake import MAX_TEXT
 from config.providers import BUILT_IN, ProviderSettings
 
 ProviderName = Literal["openai", "anthropic", "openrouter", "groq", "deepseek", "xai", "ollama", "customgpt"]
+FAMILY: Final = "session"  # of routes; see `starting`
 FIRST: Final = "openai"  # the provider of a key that comes without a name, where the bot has none
 MAX_SYSTEM: Final = 20_000  # characters
 MAX_KEY: Final = 500
@@ -106,7 +108,8 @@ def wished(model: str, provider: str, *, brings_key: bool, bots: Mapping[str, Pr
 
     Args:
         model: "provider:model", or a name alone; "": the provider's default.
-        provider: a known name; "": the one in `model`, else the bot's first, else OpenAI.
+        provider: a known name; "": the one in `model`, else the one that is known for such names, else the
+            bot's first, else OpenAI.
         brings_key: the caller's own key is used, so the bot needs none.
         bots: providers that the bot can call, in the order of its choice.
 
@@ -115,26 +118,36 @@ def wished(model: str, provider: str, *, brings_key: bool, bots: Mapping[str, Pr
     """
     if not model and not provider and not brings_key:
         return ""
-    prefix, colon, rest = model.partition(":")
-    named = prefix.strip() if colon and (prefix.strip() in BUILT_IN or prefix.strip() in bots) else ""
-    if named and provider and named != provider:
-        raise wrong("model", f"names the provider {named!r}, and `provider` is {provider!r}; leave one out")
-    usual = next((name for name in bots if name in BUILT_IN), FIRST) if brings_key else next(iter(bots), "")
-    name = provider or named or usual
+    try:
+        name, own = _placed(model, provider, brings_key=brings_key, bots=bots)
+    except UnknownModel as error:
+        raise wrong("model", str(error)) from error
     if not name:
         raise wrong("model", "this bot has no model provider; send your own `api_key` with it")
     if not brings_key and name not in bots:
-        have = f"one of {', '.join(bots)}, or " if bots else ""
+        have = f"take one of {', '.join(bots)}, or " if bots else ""
         field = "provider" if provider else "model"
-        raise wrong(field, f"this bot has no key for {name!r}; take {have}send your own `api_key`")
+        raise wrong(field, f"this bot has no key for {name!r}; {have}send your own `api_key`")
     known = BUILT_IN.get(name)
     if brings_key and known is None:  # an address that its operator set up: no place for others' keys
         raise wrong("model", f"{name!r} takes no keys from callers; providers are {', '.join(BUILT_IN)}")
-    own = rest.strip() if named else model.strip()
-    if colon and named and not own:
-        raise wrong("model", "names a provider and no model; write it as provider:model")
     default = (bots[name].default_model if name in bots else None) or (known.default_model if known else None)
     chosen = own or default
     if not chosen:
         raise wrong("model", f"{name} has no default model; name one")
     return f"{name}:{chosen}"
+
+
+def _placed(
+    model: str, provider: str, *, brings_key: bool, bots: Mapping[str, ProviderSettings]
+) -> tuple[str, str]:
+    """The provider ("": there is none) and the model's own name ("": its default)."""
+    named, own = parted(model, bots)
+    if named and provider and named != provider:
+        raise wrong("model", f"names the provider {named!r}, and `provider` is {provider!r}; leave one out")
+    if provider or named:
+        return provider or named, own
+    usual = next((name for name in bots if name in BUILT_IN), FIRST) if brings_key else next(iter(bots), "")
+    if not own or not usual:
+        return usual, own
+    return likely(own, BUILT_IN if brings_key else bots, usual), own

@@ -9,34 +9,36 @@ must not miss or repeat any remembers the last `id` itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import structlog
 from fastapi import Query, WebSocket
 
 from bot.api import starting
 from bot.api.core import Core
-from bot.api.errors import ProblemError, wrong
+from bot.api.errors import wrong
 from bot.api.session_log import Entry, SessionLog
+from bot.api.session_models import FAMILY
 from bot.api.sockets import Gone, Socket, opened
-from orchestrator.engine.state import RunState
 from orchestrator.errors import StoreFailed
 from orchestrator.events import RunId
-from orchestrator.ports import Marks
-from orchestrator.workflow import Workflow
+from orchestrator.marks import Marks
 
 log = structlog.get_logger(__name__)
+
+UNKNOWN: Final = -1  # until the database was asked
 
 
 @dataclass(slots=True)
 class _Open:
     """Sockets of one session that are open at the same time."""
 
-    base: int  # where one that opens now begins: how far the last that closed had come
     count: int = 0
+    base: int = UNKNOWN  # where one that opens now begins: how far the last that closed had come
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class SessionSockets:
@@ -44,12 +46,10 @@ class SessionSockets:
 
     Args:
         core: the bot.
-        workflow: the definition that a session began with.
     """
 
-    def __init__(self, core: Core, workflow: Callable[[RunState], Awaitable[Workflow]]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._workflow = workflow
         self._open: dict[RunId, _Open] = {}
 
     async def follow(
@@ -60,56 +60,65 @@ class SessionSockets:
     ) -> None:
         """Send a session's log from where the client stands, until the session ends."""
         async with opened(websocket, self._core, error_field="content") as socket:
-            ignoring = asyncio.create_task(_ignore(socket), name="session:ignore")
-            try:
-                await self._send_all(socket, session_id, _position(after))
-            finally:
-                ignoring.cancel()
-                await asyncio.gather(ignoring, return_exceptions=True)
+            socket.hear_no_more()
+            await self._send_all(socket, session_id, _position(after))
 
     async def _send_all(self, socket: Socket, session_id: str, after: int | None) -> None:
+        run_id = await starting.find(self._core, FAMILY, session_id)
+        async with self._joined(run_id) as known:
+            # Before the log is read: so all that other sockets were sent by now is in it.
+            base = known.base
+            await self._send_from(socket, run_id, known, base, after)
+
+    async def _send_from(
+        self, socket: Socket, run_id: RunId, known: _Open, base: int, after: int | None
+    ) -> None:
         service = self._core.ready()
-        run_id = await starting.find(self._core, "session", session_id)
         events = await service.store.events(run_id)
-        session = SessionLog(await self._workflow(await service.state(run_id)))
+        state = await service.state(run_id)
+        session = SessionLog(await self._core.definition(state.created.workflow_digest))
         so_far = [entry for event in events for entry in session.feed(event)]
         if after is not None and after > session.length:
             raise wrong("after", f"is beyond the log, which has {session.length} lines")
-        async with self._heard(run_id, after) as (start, heard):
+        start = min(base, session.length) if after is None else after
+        async with self._heard(run_id, known, start) as heard:
             # Its id is where the client stands: who comes back with it has missed nothing.
             await socket.send({"type": "status", "content": session.status, "id": start})
-            await _send(socket, [entry for entry in so_far if entry.id > start], heard)
+            await _send(socket, so_far, start, heard)
             heard(session.length)
             async with aclosing(self._core.follow(run_id, events[-1].seq, socket.gone)) as live:
                 async for event in live:
-                    await _send(socket, session.feed(event), heard)
+                    await _send(socket, session.feed(event), start, heard)
             if socket.gone.is_set():
                 raise Gone
 
     @asynccontextmanager
-    async def _heard(
-        self, run_id: RunId, after: int | None
-    ) -> AsyncGenerator[tuple[int, Callable[[int], None]]]:
-        """Where a socket begins, and whom it tells how far it came; that is kept at once, and at the end."""
-        store = self._core.ready().store
-        known = self._open.get(run_id)
-        if known is None:
-            base = (await store.mark(run_id)).heard
-            known = self._open.setdefault(run_id, _Open(base))
-        start = known.base if after is None else after
+    async def _joined(self, run_id: RunId) -> AsyncGenerator[_Open]:
+        """What a session's open sockets know together; counted before anything is waited for."""
+        known = self._open.setdefault(run_id, _Open())
         known.count += 1
-        place = _Place(store, run_id, start)
+        try:
+            async with known.reading:
+                if known.base == UNKNOWN:
+                    known.base = (await self._core.ready().store.mark(run_id)).heard
+            yield known
+        finally:
+            known.count -= 1
+            if known.count == 0:  # and all was written: whoever comes next reads it
+                del self._open[run_id]
+
+    @asynccontextmanager
+    async def _heard(self, run_id: RunId, known: _Open, start: int) -> AsyncGenerator[Callable[[int], None]]:
+        """Whom a socket tells how far it came; that is kept at once, and at the end."""
+        place = _Place(self._core.ready().store, run_id, start)
         keeping = asyncio.create_task(place.keep(), name="session:heard")
         try:
-            yield start, place.heard
+            yield place.heard
         finally:
             known.base = max(known.base, place.position)
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             await place.write()
-            known.count -= 1
-            if known.count == 0:  # only now: whoever comes next reads what was written
-                del self._open[run_id]
 
 
 class _Place:
@@ -155,20 +164,9 @@ def _position(after: str | None) -> int | None:
     return int(after)
 
 
-async def _send(socket: Socket, entries: Sequence[Entry], heard: Callable[[int], None]) -> None:
+async def _send(socket: Socket, entries: Sequence[Entry], start: int, heard: Callable[[int], None]) -> None:
+    """Send those behind `start`."""
     for entry in entries:
-        if entry.live:
+        if entry.live and entry.id > start:
             await socket.send({"type": entry.type, "content": entry.content, "id": entry.id})
         heard(entry.id)
-
-
-async def _ignore(socket: Socket) -> None:
-    """What clients say on this socket means nothing; some send signs of life."""
-    while True:
-        try:
-            _unread: Any = await socket.receive()
-        except ProblemError:
-            if socket.flaw is not None:
-                return
-        except Gone:
-            return

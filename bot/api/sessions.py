@@ -7,17 +7,20 @@ The socket is in `session_socket.py`.
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
 from bot.api import starting
-from bot.api.auth import Caller, CallerOf, needs
+from bot.api.auth import Caller, CallerOf, may_control, needs
 from bot.api.core import Core
 from bot.api.errors import ProblemError, problems, wrong
+from bot.api.newest import Newest
 from bot.api.session_log import entries, status_of, waiting
 from bot.api.session_models import (
+    FAMILY,
     EntryOut,
     ReplyIn,
     SentOut,
@@ -28,20 +31,27 @@ from bot.api.session_models import (
     wished,
 )
 from bot.api.session_socket import SessionSockets
-from bot.permissions import may_decide, may_stop
+from bot.permissions import may_decide
 from config.errors import ConfigError
 from orchestrator.engine.state import RunState
-from orchestrator.errors import UnknownEvent
+from orchestrator.errors import Refused, UnknownEvent
 from orchestrator.events import ENDED, ApprovalRequested, DecisionKind, RunId, RunSettings
 from orchestrator.service import Service
-from orchestrator.workflow import Workflow
 
-FAMILY: Final = "session"
 TEAM: Final = "team"  # the workflow
-INSTRUCTION: Final = "system_message"  # the key in a turn's context
 KEPT: Final = 512  # views of ended sessions kept for lists; they do not change any more
 YES: Final = frozenset({"approve", "approved", "yes", "y", "ok", "okay", "go", "continue", "proceed"})
 NO: Final = frozenset({"reject", "rejected", "no", "n", "cancel", "decline"})
+
+
+@contextmanager
+def _lasting(session_id: str) -> Generator[None]:
+    """Say of the session, not of its run, that it has ended."""
+    try:
+        yield
+    except Refused as error:
+        said = f"session {session_id[:100]!r} has ended; POST /api/start-task starts another one"
+        raise ProblemError(409, said) from error
 
 
 class Sessions:
@@ -49,9 +59,8 @@ class Sessions:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._sockets = SessionSockets(core, self._workflow)
-        self._workflows: dict[str, Workflow] = {}  # by digest: mostly one
-        self._ended: OrderedDict[RunId, SessionOut] = OrderedDict()
+        self._sockets = SessionSockets(core)
+        self._ended: Newest[RunId, SessionOut] = Newest(KEPT)
 
     def router(self) -> APIRouter:
         """To be included."""
@@ -133,7 +142,7 @@ class Sessions:
             bots=keeper.providers if keeper is not None else {},
         )
         name = starting.name_of(caller, idempotency_key)
-        turn_key = f"{starting.workspace(FAMILY)}:{name}"
+        turn_key = starting.turn_key(FAMILY, name)
         settings = self._settings(service, reference)
         # The digest is kept with the run: nothing secret may be in it.
         digest = starting.digest_of(body.model_dump(mode="json", exclude={"api_key", "tavily_key"}))
@@ -152,7 +161,7 @@ class Sessions:
                 workflow=TEAM,
                 inputs={"approve_team": "auto"},
                 settings=settings,
-                context={INSTRUCTION: body.system_message} if body.system_message else None,
+                instruction=body.system_message or "",
                 about={"model": reference or (keeper.default if keeper is not None else "")},
                 engine="models" if body.api_key else None,
             )
@@ -200,21 +209,21 @@ class Sessions:
         """Answer the question that the session waits with; while it works, hand the message to the team.
 
         Of two replies to one question the first is the answer, and the other one goes to the team at
-        work. After the session's end it is 409.
+        work. After the session's end it is 409. A question that is to be decided takes a key with a name and
+        the scope `approve`.
         """
         state = await self._mine(body.session_id, caller)
         service = self._core.ready()
-        said = uuid.uuid4().hex
-        if idempotency_key is not None:
-            starting.check_key(idempotency_key)
-            said = f"{caller.who.key}:{idempotency_key}"
+        starting.check_key(idempotency_key)
+        said = uuid.uuid4().hex if idempotency_key is None else f"{caller.who.key}:{idempotency_key}"
         key = f"{starting.conversation(FAMILY, body.session_id)}reply:{said}"
         if idempotency_key is not None and await service.store.known(key) is not None:
             return SentOut()
         asked = waiting(state)
         if asked is not None and await self._answered(service, state, asked, body.message, caller, key):
             return SentOut()
-        await service.steer(state.run_id, key=key, text=body.message, who=caller.who)
+        with _lasting(body.session_id):
+            await service.steer(state.run_id, key=key, text=body.message, who=caller.who)
         return SentOut()
 
     async def _answered(
@@ -226,7 +235,14 @@ class Sessions:
         caller: Caller,
         key: str,
     ) -> bool:
-        """Whether the message is what counts as the answer."""
+        """Whether the message is what counts as the answer.
+
+        Raises:
+            ProblemError: 403; to decide takes as much here as at `/v1/approvals`.
+        """
+        if asked.wants == "decision":
+            caller.require("approve")
+            caller.require_name()
         allowed = may_decide(asked, caller.actor, requester=state.created.turn.who.key)
         if not allowed.ok:
             raise ProblemError(403, allowed.reason)
@@ -256,7 +272,7 @@ class Sessions:
             return "approve", ""
         if word in NO:
             return "reject", ""
-        workflow = await self._workflow(state)
+        workflow = await self._core.definition(state.created.workflow_digest)
         if any(edge.on == "changes" for edge in workflow.outgoing.get(asked.node, ())):
             return "changes", message.strip()[:4_000]
         raise wrong("message", "this is asked to be decided: reply `approve` or `reject`")
@@ -264,7 +280,8 @@ class Sessions:
     async def stop(self, session_id: str, caller: CallerOf) -> StopOut:
         """End a session now, whatever it does. What is under way is cut off within two seconds."""
         state = await self._mine(session_id, caller)
-        await self._core.ready().stop(state.run_id, who=caller.who)
+        with _lasting(session_id):
+            await self._core.ready().stop(state.run_id, who=caller.who)
         return StopOut()
 
     async def _mine(self, session_id: str, caller: Caller) -> RunState:
@@ -276,9 +293,7 @@ class Sessions:
         """
         run_id = await starting.find(self._core, FAMILY, session_id)
         state = await self._core.ready().state(run_id)
-        allowed = may_stop(self._core.policy, caller.actor, requester=state.created.turn.who.key)
-        if not allowed.ok:
-            raise ProblemError(403, allowed.reason)
+        may_control(self._core, caller, state.created.turn.who.key)
         return state
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
@@ -295,10 +310,9 @@ class Sessions:
                     state = await service.state(row.id)
                 except UnknownEvent:
                     continue  # of a newer version; `GET /v1/runs` says so
-                name = starting.name_in(FAMILY, row.conversation_id)
-                if state.created.turn.key != f"{starting.workspace(FAMILY)}:{name}":
+                if not starting.is_named(FAMILY, state.created):
                     continue  # a fork: a run, and no session of its own
-                view = self._view(name, state)
+                view = self._view(starting.name_in(FAMILY, row.conversation_id), state)
             found.append(view)
         return found
 
@@ -311,7 +325,8 @@ class Sessions:
         """The session's log, oldest first; replies of people stand there as `User: …`."""
         service = self._core.ready()
         run_id = await starting.find(self._core, FAMILY, session_id)
-        workflow = await self._workflow(await service.state(run_id))
+        state = await service.state(run_id)
+        workflow = await self._core.definition(state.created.workflow_digest)
         found = entries(workflow, await service.store.events(run_id))
         return [EntryOut(id=e.id, type=e.type, content=e.content, timestamp=e.at) for e in found]
 
@@ -326,16 +341,5 @@ class Sessions:
             status=status_of(state),
         )
         if state.status in ENDED:
-            self._ended[state.run_id] = view
-            while len(self._ended) > KEPT:
-                self._ended.popitem(last=False)
+            self._ended.keep(state.run_id, view)
         return view
-
-    async def _workflow(self, state: RunState) -> Workflow:
-        """The definition that a session began with."""
-        digest = state.created.workflow_digest
-        found = self._workflows.get(digest)
-        if found is None:
-            stored = await self._core.ready().store.definition(digest)
-            found = self._workflows[digest] = Workflow.model_validate(stored)
-        return found

@@ -21,11 +21,13 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.api.core import Core
 from bot.api.errors import ProblemError, field_errors, invalid, wrong
-from bot.api.json_values import clean_json
+from bot.api.json_values import read_json
+from bot.api.letting_go import KEY_ENDED, cut, cut_if_closing, key_lives
 from orchestrator.errors import Conflict, NotFound, Refused, StoreFailed
 
 log = structlog.get_logger(__name__)
@@ -33,6 +35,10 @@ log = structlog.get_logger(__name__)
 FIRST_S: Final = 30.0  # who opens a socket says what they want within this time
 UNREAD_S: Final = 60.0  # a peer that takes nothing for so long is let go; it comes back where it was
 UNHEARD: Final = 32  # messages that wait to be heard; who sends more without need is let go
+CHATTER: Final = 300  # messages within CHATTER_S that nobody listens to; signs of life are fewer
+CHATTER_S: Final = 1.0
+MAX_MESSAGE: Final = 1_048_576  # bytes; a socket keeps one that is not understood yet
+BEAT_S: Final = 15.0  # so often it is looked whether the key of an open socket still counts
 CLOSE_S: Final = 5.0  # a peer that does not read is not waited for longer than this to say goodbye
 PING_S: Final = 20.0  # a peer that answers no ping for so long has gone
 MAX_REASON: Final = 123  # bytes of a close frame's reason
@@ -45,11 +51,11 @@ def server_settings(max_size: int) -> dict[str, Any]:
     """What uvicorn has to know for sockets.
 
     Args:
-        max_size: bytes of a message; a longer one closes with 1009.
+        max_size: bytes of a body; of a message at most `MAX_MESSAGE`. A longer one closes with 1009.
     """
     return {
         "ws": "websockets-sansio",
-        "ws_max_size": max_size,
+        "ws_max_size": min(max_size, MAX_MESSAGE),
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,
         "ws_per_message_deflate": False,  # costs each socket hundreds of kilobytes
@@ -73,7 +79,9 @@ class Socket:
     def __init__(self, websocket: WebSocket, closing: asyncio.Event) -> None:
         self._websocket = websocket
         self._closing = closing
-        self._heard: deque[Any] = deque()
+        self._heard: deque[Message] = deque()  # as they came: understood when they are wanted
+        self._is_deaf = False
+        self._chatter, self._chatter_since = 0, 0.0  # messages since a time of the loop
         self._something = asyncio.Event()  # was heard, or the socket is gone
         self._sending = asyncio.Lock()  # the order of messages is that of the calls
         self._flaw: ProblemError | None = None
@@ -94,6 +102,7 @@ class Socket:
                     await self._websocket.send_text(text)
             except TimeoutError:
                 log.info("a client did not read its socket", action="socket_unread")
+                cut(self._websocket.scope)
                 self._end()
                 raise Gone from None
             except (WebSocketDisconnect, OSError, RuntimeError):  # RuntimeError: it was closed meanwhile
@@ -116,10 +125,12 @@ class Socket:
                     raise Gone
                 self._something.clear()
                 await self._something.wait()
-        message = self._heard.popleft()
-        if isinstance(message, ProblemError):
-            raise message
-        return message
+        return _read(self._heard.popleft())
+
+    def hear_no_more(self) -> None:
+        """Nothing that the client says from now on means anything: some send signs of life."""
+        self._is_deaf = True
+        self._heard.clear()
 
     async def first(self, model: type[B], *, timeout_s: float = FIRST_S) -> B:
         """The first message, checked as the body of a call is.
@@ -143,23 +154,47 @@ class Socket:
 
     async def listen(self) -> None:
         """Take up what comes and notice the end; a task of `opened`."""
-        closing = asyncio.create_task(self._closing.wait())
-        closing.add_done_callback(lambda task: None if task.cancelled() else self._end())
+        watching = asyncio.create_task(self._watch())
         try:
             while True:
                 message = await self._websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
-                if len(self._heard) >= UNHEARD:
+                if self._is_chatter() if self._is_deaf else len(self._heard) >= UNHEARD:
                     self._flaw = ProblemError(429, "Too many messages at once; wait for the answers.")
                     break
-                self._heard.append(_read(message))
-                self._something.set()
+                if not self._is_deaf:
+                    self._heard.append(message)
+                    self._something.set()
         except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
-            closing.cancel()
+            watching.cancel()
             self._end()
+
+    def _is_chatter(self) -> bool:
+        """Whether one more message that nobody listens to is too much."""
+        now = asyncio.get_running_loop().time()
+        if now - self._chatter_since > CHATTER_S:
+            self._chatter, self._chatter_since = 0, now
+        self._chatter += 1
+        return self._chatter > CHATTER
+
+    async def _watch(self) -> None:
+        """Notice that the server closes, that the key ended, and that the server gave the client up."""
+        scope = self._websocket.scope
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await self._closing.wait()
+                break
+            except TimeoutError:
+                pass
+            if not await key_lives(scope):
+                self._flaw = ProblemError(401, KEY_ENDED)
+                break
+            cut_if_closing(scope)  # it answered no ping, and does not read either
+        self._end()
 
     def _end(self) -> None:
         self.gone.set()
@@ -183,7 +218,7 @@ async def opened(websocket: WebSocket, core: Core, *, error_field: str = "detail
     try:
         await websocket.accept()
     except (WebSocketDisconnect, OSError, RuntimeError):
-        raise WebSocketDisconnect(1006) from None  # it went while it came: the server takes this quietly
+        raise WebSocketDisconnect(1006) from None  # it went while it came: no error (`QuietSockets`)
     socket = Socket(websocket, core.closing)
     listening = asyncio.create_task(socket.listen(), name="socket")
     problem: ProblemError | None = None
@@ -232,18 +267,18 @@ def _short(reason: str) -> str:
     return reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
-def _read(message: Any) -> Any:
-    """What a message says, or the problem that it is."""
+def _read(message: Message) -> Any:
+    """What a message says.
+
+    Raises:
+        ProblemError: it is no JSON that could be kept.
+    """
     text = message.get("text")
     if text is None:
-        return wrong("body", "send JSON as text, not as bytes")
+        raise wrong("body", "send JSON as text, not as bytes")
     try:
-        return clean_json(json.loads(text, parse_constant=_no_constant))
+        return read_json(text)
     except RecursionError:
-        return wrong("body", "is nested too deeply")
+        raise wrong("body", "is nested too deeply") from None
     except ValueError as error:
-        return wrong("body", f"not JSON that can be kept: {error}")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+        raise wrong("body", f"not JSON that can be kept: {error}") from error

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from fastapi import Header
 from pydantic import BaseModel
@@ -17,11 +17,27 @@ from bot.api.core import Core
 from bot.api.errors import ProblemError, wrong
 from bot.api.json_values import clean_text
 from orchestrator.errors import NotFound
-from orchestrator.events import ApiCall, Engine, Json, Priority, RunId, RunSettings, TurnPart, TurnRecord
+from orchestrator.events import (
+    ApiCall,
+    Engine,
+    Json,
+    Priority,
+    RunCreated,
+    RunId,
+    RunSettings,
+    TurnPart,
+    TurnRecord,
+)
 from orchestrator.service import Service
 from orchestrator.workflow import Workflow
 
 Family = Literal["graph", "execute", "session"]
+# What a run is called there, the field with its name, and what to do where there is none.
+_WORDS: Final[dict[Family, tuple[str, str, str]]] = {
+    "graph": ("graph", "workflow_id", "GET /workflows lists them"),
+    "execute": ("execution", "id", "POST /api/execute starts one"),
+    "session": ("session", "session_id", "GET /api/sessions lists them"),
+}
 IdempotencyKey = Annotated[
     str | None, Header(max_length=200, description="the same key with the same body starts nothing twice")
 ]
@@ -41,14 +57,24 @@ def workspace(family: Family) -> str:
     return f"api:{family}"
 
 
+def turn_key(family: Family, name: str) -> str:
+    """The key of the turn that began the run of a name: `api:graph:NAME`."""
+    return f"{workspace(family)}:{name}"
+
+
 def conversation(family: Family, name: str) -> str:
     """Each run of these families is a conversation of its own."""
-    return f"{workspace(family)}:{name}:"
+    return f"{turn_key(family, name)}:"
 
 
 def name_in(family: Family, conversation_id: str) -> str:
     """What a family calls the run of a conversation."""
     return conversation_id.removeprefix(f"{workspace(family)}:").removesuffix(":")
+
+
+def is_named(family: Family, created: RunCreated) -> bool:
+    """Whether a run of a family's conversation is what its name means; forks are runs and have none."""
+    return created.turn.key == turn_key(family, name_in(family, created.conversation_id))
 
 
 def name_of(caller: Caller, key: str | None) -> str:
@@ -57,24 +83,35 @@ def name_of(caller: Caller, key: str | None) -> str:
     Raises:
         ProblemError: 422, the key cannot be one.
     """
+    check_key(key)
     if key is None:
         return str(uuid.uuid4())
-    check_key(key)
     return str(uuid.uuid5(_NAMES, f"{caller.who.key}\0{key}"))
 
 
-def check_key(key: str) -> None:
-    """See that an idempotency key can be kept.
+def check_key(key: str | None) -> None:
+    """See that an idempotency key can be kept; None: none came, which is fine.
 
     Raises:
         ProblemError: 422.
     """
+    if key is None:
+        return
     try:
         clean_text(key)
     except ValueError as error:
         raise wrong("Idempotency-Key", str(error)) from error
     if not key.strip():
         raise wrong("Idempotency-Key", "is empty; leave it out, or send a new text for each turn")
+
+
+def other_body(there: str = "") -> ProblemError:
+    """The error where an idempotency key came with another body before.
+
+    Args:
+        there: where that was, in words: " in 'tea'".
+    """
+    return wrong("Idempotency-Key", f"was used with another body{there}; take a new one for each")
 
 
 def digest_of(body: BaseModel | Mapping[str, Any]) -> str:
@@ -99,7 +136,7 @@ async def start(
     definition: Workflow | None = None,
     inputs: Mapping[str, Any] | None = None,
     settings: RunSettings | None = None,
-    context: Mapping[str, str] | None = None,
+    instruction: str = "",
     about: Json | None = None,
     parts: Mapping[str, TurnPart] | None = None,
     priority: Priority | None = None,
@@ -120,7 +157,7 @@ async def start(
         definition: instead, one of its own; checked.
         inputs: of the workflow.
         settings: None: those of turns over HTTP, with automatic approvals and nobody to ask.
-        context: reaches the agents as text.
+        instruction: of the caller, for every agent.
         about: kept with the turn for the family's answers.
         parts: of the turn, by node, where nodes are asked for something of their own.
         priority: None: as the workflow says.
@@ -132,16 +169,15 @@ async def start(
         Refused: the inputs are not what the workflow takes.
     """
     service = core.ready()
-    if key is not None:
-        check_key(key)
+    check_key(key)
     accepted = await service.start(
         conversation_id=conversation(family, name),
         turn=TurnRecord(
-            key=f"{workspace(family)}:{name}",
+            key=turn_key(family, name),
             text=text,
             who=caller.who,
             at=datetime.now(UTC),
-            context=dict(context or {}),
+            instruction=instruction,
             call=ApiCall(key=key or "", digest=digest, about=about or {}),
             parts=dict(parts or {}),
         ),
@@ -154,7 +190,7 @@ async def start(
         engine=engine,
     )
     if accepted.duplicate:
-        await _same(service, accepted.run_id, caller, key, digest, name)
+        await _same(service, accepted.run_id, caller, family, key=key, digest=digest, name=name)
     return Started(accepted.run_id, name, accepted.duplicate)
 
 
@@ -164,14 +200,28 @@ def unattended(core: Core) -> RunSettings:
 
 
 async def _same(
-    service: Service, run_id: RunId, caller: Caller, key: str | None, digest: str, name: str
+    service: Service,
+    run_id: RunId,
+    caller: Caller,
+    family: Family,
+    *,
+    key: str | None,
+    digest: str,
+    name: str,
 ) -> None:
     before = (await service.state(run_id)).created.turn
     call = before.call or ApiCall()
     if not key or key != call.key or before.who.key != caller.who.key:
-        raise ProblemError(409, f"There is a run {name[:100]!r} already; take another id.")
+        raise ProblemError(409, await _taken(service, run_id, family, name))
     if digest != call.digest:
-        raise wrong("Idempotency-Key", "was used with another body; take a new one for each")
+        raise other_body()
+
+
+async def _taken(service: Service, run_id: RunId, family: Family, name: str) -> str:
+    noun, field, _ = _WORDS[family]
+    if (await service.store.mark(run_id)).hidden:
+        return f"{name[:100]!r} was the {field} of a {noun} that was deleted; take another one."
+    return f"There is a {noun} {name[:100]!r} already; take another {field}."
 
 
 async def find(core: Core, family: Family, name: str) -> RunId:
@@ -181,7 +231,8 @@ async def find(core: Core, family: Family, name: str) -> RunId:
         NotFound: there is none, or it was hidden.
     """
     service = core.ready()
-    run_id = await service.store.known(f"{workspace(family)}:{name}")
+    run_id = await service.store.known(turn_key(family, name))
     if run_id is None or (await service.store.mark(run_id)).hidden:
-        raise NotFound(f"there is no run {name[:100]!r} here")
+        noun, _, remedy = _WORDS[family]
+        raise NotFound(f"there is no {noun} {name[:100]!r}; {remedy}")
     return run_id

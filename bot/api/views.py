@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -181,7 +181,7 @@ class ApprovalList(BaseModel):
 
 def chat_response(state: RunState) -> ChatResponse:
     """The answer to the turn of a run, or how far it is."""
-    answer = _answer(state)
+    answer = answer_of(state)
     created, ended = state.created, state.ended
     return ChatResponse(
         conversation_id=outside_id(created.conversation_id),
@@ -269,6 +269,16 @@ def outcome(approval: Approval) -> str | None:
     return approval.resolved.outcome if approval.resolved else None
 
 
+def answer_of(state: RunState) -> Answer | None:
+    """What a run answered; None: nothing, or not yet."""
+    if state.ended is None or state.ended.answer is None:
+        return None
+    try:
+        return Answer.model_validate(state.ended.answer)
+    except ValidationError:  # of a version that knew other fields
+        return Answer(body=str(state.ended.answer.get("body", "")))
+
+
 def usage_view(usage: Usage) -> UsageView:
     """Tokens."""
     return UsageView(
@@ -296,6 +306,11 @@ def outside_id(conversation_id: str) -> str:
 
 
 # ── parts ────────────────────────────────────────────────────────────────────────────────────
+
+
+def moment(at: datetime) -> str:
+    """A time as all answers say it: `2026-11-21T12:00:00.123456Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _run(state: RunState) -> dict[str, Any]:
@@ -352,15 +367,6 @@ def _asked(run_id: RunId, conversation_id: str, asked: ApprovalRequested) -> App
     )
 
 
-def _answer(state: RunState) -> Answer | None:
-    if state.ended is None or state.ended.answer is None:
-        return None
-    try:
-        return Answer.model_validate(state.ended.answer)
-    except ValidationError:  # of a version that knew other fields
-        return Answer(body=str(state.ended.answer.get("body", "")))
-
-
 def _words(state: RunState) -> str:
     """What is said while there is no answer, or instead of one."""
     ended = state.ended
@@ -370,8 +376,12 @@ def _words(state: RunState) -> str:
         return f"The run was {state.status}{f': {ended.reason}' if ended.reason else ''}."
     waiting = state.open_approvals()
     if waiting:
-        title, approval = waiting[0].asked.title, waiting[0].asked.approval_id
-        return f"Waiting for approval: {title}. Decide with POST /v1/approvals/{approval}."
+        asked = waiting[0].asked
+        title = asked.title if asked.title.endswith((".", "?", "!", "…")) else f"{asked.title}."
+        if asked.wants == "text":
+            how = 'with {"decision": "edit", "edited": {"text": "…"}}'
+            return f"Waiting for an answer: {title} Answer with POST /v1/approvals/{asked.approval_id} {how}."
+        return f"Waiting for approval: {title} Decide with POST /v1/approvals/{asked.approval_id}."
     return f"The run is {state.status}. GET /v1/runs/{state.run_id} shows how far it is."
 
 

@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,10 +15,9 @@ from bot.api.auth import CallerOf, needs
 from bot.api.core import Core
 from bot.api.errors import ProblemError, problems, wrong
 from bot.api.json_values import Text
-from bot.api.runs import Cursor
-from bot.api.starting import IdempotencyKey, check_key, digest_of
+from bot.api.paging import Cursor, Limit
+from bot.api.starting import IdempotencyKey, check_key, digest_of, other_body
 from bot.webhooks.addresses import LONGEST, AddressRefused
-from bot.webhooks.book import WebhookBook
 from bot.webhooks.notices import Kind
 from orchestrator.errors import Refused
 from orchestrator.webhooks import Notice, NoticeState, Webhook
@@ -172,17 +171,9 @@ class WebhookRoutes:
             )
         return router
 
-    def _book(self) -> WebhookBook:
-        self._core.ready()
-        if self._core.webhooks is None:
-            raise ProblemError(
-                503, "The bot is starting; try again in a second.", headers={"Retry-After": "1"}
-            )
-        return self._core.webhooks
-
     async def webhooks(self) -> WebhookList:
         """All of them; never their secrets."""
-        return WebhookList(items=[_view(row) for row in await self._book().all()])
+        return WebhookList(items=[_view(row) for row in await self._core.book().all()])
 
     async def add(
         self, body: WebhookIn, caller: CallerOf, response: Response, idempotency_key: IdempotencyKey = None
@@ -192,7 +183,7 @@ class WebhookRoutes:
         The same `Idempotency-Key` with the same body gives the same webhook and its secret again, for who
         did not get the first answer.
         """
-        book = self._book()
+        book = self._core.book()
         webhook_id, digest = "", digest_of(body)
         if idempotency_key is not None:
             check_key(idempotency_key)
@@ -205,7 +196,7 @@ class WebhookRoutes:
         except AddressRefused as error:
             raise wrong("url", str(error)) from error
         if made.webhook.digest != digest:
-            raise wrong("Idempotency-Key", "was used with another body; take a new one for each")
+            raise other_body()
         if made.webhook.state == "removed":
             raise ProblemError(409, "The webhook of this Idempotency-Key was removed; take a new key.")
         response.headers["Cache-Control"] = "no-store"
@@ -214,42 +205,44 @@ class WebhookRoutes:
 
     async def webhook(self, webhook_id: WebhookId) -> WebhookView:
         """One webhook, without its secret."""
-        return _view(await self._book().one(webhook_id))
+        return _view(await self._core.book().one(webhook_id))
 
     async def change(self, webhook_id: WebhookId, body: WebhookChange) -> WebhookView:
         """Change what is given; fields that are left out or null stay as they are."""
         try:
-            changed = await self._book().change(webhook_id, url=body.url, kinds=body.events, state=body.state)
+            changed = await self._core.book().change(
+                webhook_id, url=body.url, kinds=body.events, state=body.state
+            )
         except AddressRefused as error:
             raise wrong("url", str(error)) from error
         return _view(changed)
 
     async def remove(self, webhook_id: WebhookId) -> None:
         """Nothing more is sent; its notices and its secret are forgotten."""
-        await self._book().remove(webhook_id)
+        await self._core.book().remove(webhook_id)
 
     async def notices(
         self,
         webhook_id: WebhookId,
         state: NoticeState | None = None,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        limit: Limit = 20,
         cursor: Cursor = None,
     ) -> NoticeList:
         """What was told and what is to be. Kept for 30 days after the last attempt."""
         try:
-            page = await self._book().notices(webhook_id, state=state, limit=limit, cursor=cursor)
+            page = await self._core.book().notices(webhook_id, state=state, limit=limit, cursor=cursor)
         except Refused as error:
             raise wrong("cursor", str(error)) from error
         return NoticeList(items=[_notice_view(row) for row in page.items], next=page.next)
 
     async def replay(self, webhook_id: WebhookId, body: ReplayIn) -> Replayed:
         """Send one notice again, or those of all events since a time; each keeps its id."""
-        await self._book().replay(webhook_id, notice_id=body.notice_id, since=body.since)
+        await self._core.book().replay(webhook_id, notice_id=body.notice_id, since=body.since)
         return Replayed()
 
     async def test(self, webhook_id: WebhookId) -> Pinged:
         """Send a notice `ping` before all that waits. It is tried once."""
-        return Pinged(notice_id=await self._book().test(webhook_id))
+        return Pinged(notice_id=await self._core.book().test(webhook_id))
 
 
 def _view(row: Webhook) -> WebhookView:

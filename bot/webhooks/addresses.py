@@ -10,6 +10,8 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple
 
 import httpx2
@@ -19,6 +21,9 @@ MOST_ADDRESSES: Final = 3  # of one name that are tried
 PORTS: Final = {"http": 80, "https": 443}
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")  # an IPv6 address has colons
+
+# Threads of their own: while name servers do not answer, each question holds one for half a minute.
+_NAMING: Final = ThreadPoolExecutor(4, thread_name_prefix="names")
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -37,9 +42,8 @@ class Target(NamedTuple):
 
 async def resolve(host: str, port: int) -> list[str]:
     """Addresses of a name, as the system knows them. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
-    )
+    ask = partial(socket.getaddrinfo, host, port, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_NAMING, ask)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 

@@ -11,7 +11,6 @@ from typing import Final, Literal, NamedTuple
 import structlog
 
 from adapters.sealed import Seal
-from bot.webhooks.addresses import AddressRefused
 from bot.webhooks.notices import KINDS, ping
 from bot.webhooks.sending import Sender
 from bot.webhooks.signing import new_secret
@@ -220,6 +219,3 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 def _missing(webhook_id: str) -> NotFound:
     return NotFound(f"there is no webhook {webhook_id[:60]!r} here")
-
-
-__all__ = ["KINDS", "AddressRefused", "Made", "WebhookBook", "check_kinds"]

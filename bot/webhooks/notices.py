@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
 from urllib.parse import quote
 
+from bot.api.views import moment, outside_id
 from orchestrator.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -62,7 +63,7 @@ def notice(entry: LogEntry, webhook_id: str, base_url: str) -> NewNotice | None:
     run_id = entry.event.run_id
     data: Json = {
         "run_id": run_id,
-        "conversation_id": entry.conversation_id,
+        "conversation_id": outside_id(entry.conversation_id),
         "workflow": entry.workflow,
         "status": said.status,
         **said.more,
@@ -101,7 +102,7 @@ def _said(entry: LogEntry, base_url: str) -> Said | None:
                 "title": _excerpt(body.title),
                 "wants": body.wants,
                 "digest": body.digest,
-                "expires_at": _time(body.expires_at),
+                "expires_at": moment(body.expires_at),
             }
             return Said("approval.requested", "waiting", {"approval": asked})
         case ApprovalResolved(outcome="withdrawn"):
@@ -139,16 +140,12 @@ def _end(body: RunEnded, run_url: str) -> Json:
 
 
 def _body(notice_id: str, kind: str, at: datetime, data: Any) -> str:
-    said = {"id": notice_id, "type": kind, "timestamp": _time(at), "data": data}
+    said = {"id": notice_id, "type": kind, "timestamp": moment(at), "data": data}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
 def _run_url(base_url: str, run_id: str) -> str:
     return f"{base_url}/v1/runs/{quote(run_id, safe='')}"
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _excerpt(text: str) -> str:

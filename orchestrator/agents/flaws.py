@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from orchestrator.agents import checks
-from orchestrator.artifacts import Artifact, Delegation, Draft, Plan, Report, TeamPlan, WorkflowDraft
+from orchestrator.artifacts import PERSON, Artifact, Delegation, Draft, Plan, Report, TeamPlan, WorkflowDraft
 from orchestrator.cron import schedule_flaw
 from orchestrator.ports import AgentInfo, StepInput
 
@@ -17,7 +17,6 @@ MOST_ITEMS = 100  # of a report: others may work on each of them
 ITEM_CHARS = 2_000
 OUTCOME_CHARS = 60
 YAML_CHARS = 100_000
-PERSON = "user"  # whom a coordinator names to ask the person who wrote the request
 
 DraftFlaw = Callable[[str], str]
 """What is wrong with a drafted workflow's YAML, for whoever wrote it; "": nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from orchestrator.agents.apart import Home, HomeSink, apart
 from orchestrator.agents.models import Models
 from orchestrator.agents.own_models import Own, OwnModels
 from orchestrator.agents.player import AgentCard
@@ -134,11 +135,15 @@ class Stage:
         reference = own.reference or self.reference(spec, chosen)
         models = None if reference == RULES else own.models or self._models
         allowed = allowed_tools(step)
+        tools = self.tools.chosen(spec.tools, allowed)
+        if models is None:  # it computes, and so goes to a loop of its own
+            home = Home()
+            sink, tools = HomeSink(home, sink), [home.tool(tool) for tool in tools]
         turn = Turn(
             spec=spec,
             step=step,
             sink=sink,
-            tools={tool.name: tool for tool in self.tools.chosen(spec.tools, allowed)},
+            tools={tool.name: tool for tool in tools},
             reference=reference,
             models=models,
             # What comes with the program serves workflows of its own, and is nobody to choose.
@@ -151,7 +156,7 @@ class Stage:
             from orchestrator.agents.rules_engine import rules_model
 
             agent = self._agent(spec, allowed, "tool")
-            return await run_turn(agent, turn, rules_model(spec, step, turn.agents))
+            return await apart(lambda: run_turn(agent, turn, rules_model(spec, step, turn.agents)))
         agent = self._agent(spec, allowed, models.structured(reference))
         if own.models is None:
             return await run_turn(agent, turn, models.model(reference))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.spec import AgentSpec
+from orchestrator.artifacts import PERSON
 from orchestrator.events import Line, StoredFile
 from orchestrator.ports import AgentInfo, Said, StepInput
 
@@ -24,7 +25,6 @@ TASK_CHARS = 20_000  # of the task, of the inputs, of an item, of a failure
 SAID_CHARS = 12_000  # of what a member of a team did in one turn
 TALK_CHARS = 120_000  # of all of it together; the oldest is left out first
 MOST_AGENTS = 60  # offered in one prompt
-INSTRUCTION = "system_message"  # of a turn's context: for every agent
 CHOOSERS = frozenset({"TeamPlan", "Delegation", "WorkflowDraft"})  # outputs that name agents
 
 HOUSE_RULES = """
@@ -35,9 +35,10 @@ Give your result by the structured output you are offered. Invent nothing: no fa
 """.strip()
 
 _ASKING = (
-    "You may ask the person who asked: `member` is user, `task` the question, short and complete in itself. "
-    "Do so only where nobody of the team can find it out and the result depends on it; never ask what stands "
-    "above already. An answer that is null means that nobody will answer: decide yourself, and go on."
+    f"You may ask the person who asked: `member` is {PERSON}, `task` the question, short and complete in "
+    "itself. Do so only where nobody of the team can find it out and the result depends on it; never ask "
+    "what stands above already. An answer that is null means that nobody will answer: decide yourself, and "
+    "go on."
 )
 _LENGTHS = {
     "short": "Keep it short: what matters, nothing else.",
@@ -135,7 +136,7 @@ def _offer(agents: Sequence[AgentInfo]) -> str:
 
 def _from_caller(step: StepInput, boundary: str) -> list[str]:
     """What the calling program asks of every agent; the rules above stand over it."""
-    own = step.turn.context.get(INSTRUCTION, "").strip()
+    own = step.turn.instruction.strip()
     if not own:
         return []
     said = "An instruction of the caller for all agents, which changes none of the rules above:"
@@ -183,8 +184,6 @@ def _wishes(step: StepInput, role: str) -> list[str]:
         wishes.extend(_of_draft(step))
     if role in ("Draft", "Review", "Report"):
         for key, value in step.turn.context.items():
-            if key == INSTRUCTION:
-                continue
             wishes.append(f"Asked for the answer: {_plain(key)} = {_plain(value)}")
         if length := _LENGTHS[step.settings.verbosity]:
             wishes.append(length)

@@ -5,7 +5,8 @@ Light to import; nothing here knows a model library.
 
 from __future__ import annotations
 
-from typing import Any, cast
+import re
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,6 +17,8 @@ from orchestrator.workflow import Capability, Retry
 RULES = "rules"
 """The model reference of the rules engine."""
 MAX_CONCURRENT = 10_000
+MAX_MODEL: Final = 200  # characters of a model's name
+_MODEL: Final = re.compile(r"[A-Za-z0-9._:/@+-]+")
 
 
 class AgentBase(BaseModel):
@@ -87,6 +90,20 @@ class AgentSpec(AgentBase):
         if model is not None:
             split_reference(model)
         return model
+
+
+def model_flaw(model: str) -> str:
+    """What is wrong with a model's name, or with "provider:model"; "": nothing.
+
+    Such names come from callers, and some providers have them in their addresses.
+    """
+    if len(model) > MAX_MODEL:
+        return f"has more than {MAX_MODEL} characters"
+    if _MODEL.fullmatch(model) is None:
+        return "has other characters than letters, digits and . _ : / @ + -"
+    if ".." in model or "." in model.split("/"):
+        return "has dots that lead elsewhere"
+    return ""
 
 
 def split_reference(reference: str) -> tuple[str, str]:

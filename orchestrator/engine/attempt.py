@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import structlog
 
 from orchestrator import expressions, templates
+from orchestrator.artifacts import PERSON
 from orchestrator.engine.places import Place, Places
 from orchestrator.engine.scopes import (
     Latest,
@@ -53,7 +54,6 @@ class Worker(NamedTuple):
 
 NOBODY = Worker("")
 NO_ROOM = Room("", None, None)
-PERSON = "user"  # the member of a team's talk that is the person who asked
 MOST_AT_ONCE = 1_000_000  # no limit of the run's own
 
 

@@ -21,7 +21,7 @@ from orchestrator.engine.kinds import Start
 from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.places import Places
 from orchestrator.engine.state import RunState
-from orchestrator.errors import Conflict, Fenced, NotFound
+from orchestrator.errors import Conflict, Fenced, NotFound, StoreFailed
 from orchestrator.events import Body, RunEvent, RunId, StepFailed, StepSkipped
 from orchestrator.ports import Agents, Claimed, Clock, News, Scheduler, Store
 from orchestrator.workflow import Workflow
@@ -57,6 +57,8 @@ class Engine:
         self.clock = clock
         self.exchanges = exchanges
         self.places = Places(steps_at_once)
+        self._journeys: dict[RunId, Journey] = {}  # at work in this process
+        self._watching: asyncio.Task[None] | None = None
         self._definitions: OrderedDict[str, Workflow] = OrderedDict()  # the last used ones
 
     async def workflow(self, digest: str) -> Workflow:
@@ -76,6 +78,35 @@ class Engine:
         else:
             self._definitions.move_to_end(digest)
         return found
+
+    def watch(self, journey: Journey) -> Callable[[], None]:
+        """Tell a journey when another process appended to its log. Returns what ends it."""
+        self._journeys[journey.run_id] = journey
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="engine:watch")
+
+        def end() -> None:
+            if self._journeys.get(journey.run_id) is journey:
+                del self._journeys[journey.run_id]
+            if not self._journeys and self._watching is not None:
+                self._watching.cancel()
+                self._watching = None
+
+        return end
+
+    async def _watch(self) -> None:
+        """One question for all runs at work: each by itself would read its log again and again."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                heads = await self.store.heads(tuple(self._journeys))
+            except StoreFailed as error:
+                log.warning("the logs could not be looked at", action="heads_unread", error=str(error))
+                continue
+            for run_id, seq in heads.items():
+                journey = self._journeys.get(run_id)
+                if journey is not None:
+                    journey.hear(News(run_id, seq))
 
     async def advance(self, run_id: RunId) -> None:
         """Drive a run as far as it goes without people or time. At least once, never two at a time."""
@@ -134,9 +165,10 @@ class Journey:
         self._woken: asyncio.Future[None] = self._loop.create_future()
         self._behind = False  # the log may be longer than the fold, or call for moves
         self._timer: asyncio.TimerHandle | None = None
-        self._deaf: Callable[[], None] = engine.bus.listen(self._hear, self.run_id)
+        self._deaf: Callable[[], None] = engine.bus.listen(self.hear, self.run_id)
+        self._unwatched = engine.watch(self)
 
-    def _hear(self, news: News) -> None:
+    def hear(self, news: News) -> None:
         """The log is longer than what is folded here: somebody else appended."""
         if news.seq > self.state.seq:
             self._look()
@@ -154,6 +186,7 @@ class Journey:
     async def close(self) -> None:
         """End what still works; what it did is lost unless it was recorded."""
         self._deaf()
+        self._unwatched()
         if self._timer is not None:
             self._timer.cancel()
         await self._cancel(self._lanes)
@@ -323,8 +356,11 @@ class Journey:
                 self._set_timer()  # something may be due earlier now
 
     def _set_timer(self) -> None:
-        """Look again in time. One timer serves many waits: to set one for each step is dear."""
-        at = self._loop.time() + self._patience()
+        """Look again when something is due. One timer serves many waits: to set one for each step is dear."""
+        due = next_time(self.state)
+        if due is None:
+            return
+        at = self._loop.time() + max(0.0, (due - self.engine.clock.now()).total_seconds())
         if self._timer is not None and self._timer.when() > at:
             self._timer.cancel()
             self._timer = None
@@ -334,12 +370,6 @@ class Journey:
     def _ring(self) -> None:
         self._timer = None
         self._look()
-
-    def _patience(self) -> float:
-        at = next_time(self.state)
-        if at is None:
-            return POLL_S
-        return max(0.0, min(POLL_S, (at - self.engine.clock.now()).total_seconds()))
 
     async def _cancel(self, lanes: Collection[asyncio.Task[None]]) -> None:
         """End lanes. One that does not listen is left behind; its appends are refused later."""

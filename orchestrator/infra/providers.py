@@ -8,14 +8,15 @@ asked for, or by `warm_up`.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
 
 from orchestrator.agents.models import Structured
-from orchestrator.agents.spec import split_reference
+from orchestrator.agents.spec import model_flaw, split_reference
 from orchestrator.errors import LimitReached, ModelRefused, ModelUnavailable, StepError
 from orchestrator.infra.retries import AGAIN, RETRIES, retrying
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic_ai.providers import Provider as SdkProvider
 
 DETAIL_CHARS = 200
+KEPT: Final = 128  # models that are kept once they are made; callers name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ KNOWN: dict[str, Known] = {
 class Provider:
     """A provider that can be called.
 
-    `base_url` may hold `{model}`, which stands for the model's name: CustomGPT has one for each project.
+    `base_url` may hold `{model}`, which stands for the model's name as one part of a path: CustomGPT has one
+    for each project.
     """
 
     name: str
@@ -86,7 +89,7 @@ class Provider:
         base = self.base_url
         if self.name == "customgpt" and "{model}" not in base:
             base = base.rstrip("/") + "/projects/{model}"
-        return base.replace("{model}", model)
+        return base.replace("{model}", quote(model, safe=""))  # callers name it: it leads nowhere else
 
 
 class Providers:
@@ -108,24 +111,32 @@ class Providers:
         self._providers = dict(providers)
         self._first_wait_s = first_wait_s
         self._transport = transport
-        self._clients: dict[str, AsyncOpenAI] = {}  # by base URL: CustomGPT has several
-        self._models: dict[str, Model] = {}
+        # One pool of connections for each provider: what is made for its models holds none and is forgotten
+        # without harm, also while it is at work.
+        self._pools: dict[str, httpx2.AsyncClient] = {}
+        self._models: OrderedDict[str, Model] = OrderedDict()
 
     def warm_up(self) -> None:
-        """Import the SDKs and the price table. Called in a thread."""
+        """Import the SDKs and the price table, and make what takes long to make. Called in a thread."""
         for module in ("openai", "pydantic_ai.models.openai", "pydantic_ai.retries"):
             import_module(module)
+        for provider in self._providers.values():
+            self._pool(provider.name)
         self.cost("openai:gpt-5", "gpt-5", input_tokens=1, output_tokens=1, cached_tokens=0)
 
     def model(self, reference: str) -> Model:
         """The model behind "provider:model".
 
         Raises:
-            ModelRefused: unknown provider, or its key is not set.
+            ModelRefused: unknown provider, or its key is not set; the model's name cannot be one.
         """
-        if reference not in self._models:
-            self._models[reference] = self._made(*self._provider(reference))
-        return self._models[reference]
+        made = self._models.get(reference)
+        if made is None:
+            made = self._models[reference] = self._made(*self._provider(reference))
+            while len(self._models) > KEPT:
+                self._models.popitem(last=False)
+        self._models.move_to_end(reference)
+        return made
 
     def structured(self, reference: str) -> Structured:
         """How this model gives typed outputs."""
@@ -173,10 +184,10 @@ class Providers:
 
     async def close(self) -> None:
         """Close every connection."""
-        clients, self._clients = list(self._clients.values()), {}
+        pools, self._pools = list(self._pools.values()), {}
         self._models.clear()
-        for client in clients:
-            await client.close()
+        for pool in pools:
+            await pool.aclose()
 
     # ── making ───────────────────────────────────────────────────────────────────────────────
 
@@ -193,27 +204,33 @@ class Providers:
             raise ModelRefused(
                 f"The model {reference} cannot be used: the provider {name!r} is not set up; {remedy}."
             )
+        flaw = model_flaw(model)
+        if flaw:
+            raise ModelRefused(f"The model {reference[:100]!r} cannot be used: its name {flaw}; check it.")
         return provider, model
+
+    def _pool(self, name: str) -> httpx2.AsyncClient:
+        """Connections to a provider. Made once: certificates are read, which takes long."""
+        from pydantic_ai.models import create_async_httpx2_client
+
+        if name not in self._pools:
+            transport = retrying(self._transport, self._first_wait_s)
+            self._pools[name] = create_async_httpx2_client(transport=transport)
+        return self._pools[name]
 
     def _client(self, provider: Provider, model: str) -> AsyncOpenAI:
         from openai import AsyncOpenAI
-        from pydantic_ai.models import create_async_httpx2_client
 
-        url = provider.url(model)
-        if url not in self._clients:
-            client = AsyncOpenAI(
-                api_key=provider.api_key or "none",
-                base_url=url,
-                max_retries=0,  # the transport does it; with both, attempts multiply
-                http_client=create_async_httpx2_client(
-                    transport=retrying(self._transport, self._first_wait_s)
-                ),
-            )
-            if provider.name != "openai":
-                # Read from OPENAI_ORG_ID and OPENAI_PROJECT_ID; nobody else's business.
-                client.organization = client.project = None
-            self._clients[url] = client
-        return self._clients[url]
+        client = AsyncOpenAI(
+            api_key=provider.api_key or "none",
+            base_url=provider.url(model),
+            max_retries=0,  # the transport does it; with both, attempts multiply
+            http_client=self._pool(provider.name),
+        )
+        if provider.name != "openai":
+            # Read from OPENAI_ORG_ID and OPENAI_PROJECT_ID; nobody else's business.
+            client.organization = client.project = None
+        return client
 
     def _made(self, provider: Provider, model: str) -> Model:
         from pydantic_ai.models.openai import OpenAIChatModel

@@ -6,7 +6,7 @@ import sqlite3
 
 from orchestrator.events import RunId
 from orchestrator.infra.sqlite_transaction import Transaction
-from orchestrator.ports import Mark
+from orchestrator.marks import Mark
 
 
 def mark(database: sqlite3.Connection, run_id: RunId) -> Mark:

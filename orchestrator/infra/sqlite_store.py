@@ -37,6 +37,7 @@ from orchestrator.infra.sqlite_connections import Connection, connect, translate
 from orchestrator.infra.sqlite_migrations import migrate, shipped
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_writer import GroupWriter
+from orchestrator.marks import Mark
 from orchestrator.measures import Measured
 from orchestrator.ports import (
     Accepted,
@@ -46,7 +47,6 @@ from orchestrator.ports import (
     Claimed,
     Delivery,
     Due,
-    Mark,
     NewVersion,
     Page,
     RunRow,

@@ -71,8 +71,9 @@ def _tavily(key: str | None, url: str) -> Search:
     from tavily import AsyncTavilyClient
 
     async def search(query: str) -> Found:
-        # A client for each search: it holds connections, and nobody would close it later.
-        async with AsyncTavilyClient(key, api_base_url=url.rstrip("/")) as client:
+        # A client for each search: it holds connections, and nobody would close it later. In a thread, since
+        # it reads certificates.
+        async with await asyncio.to_thread(AsyncTavilyClient, key, api_base_url=url.rstrip("/")) as client:
             found = await TavilySearchTool(client=client, max_results=MOST)(query)
         return [_result(r["title"], r["url"], r["content"]) for r in found]
 

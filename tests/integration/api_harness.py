@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import jsonschema
-import uvicorn
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
@@ -23,7 +20,9 @@ from bot.api.sockets import server_settings
 from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator.workflow import Workflow
+from tests.event_lines import EventLines
 from tests.house import House, ScriptedAgents, house
+from tests.loopback import on_loopback
 
 WORKFLOWS = {name: read_model(WORKFLOWS_DIR / f"{name}.yaml", Workflow) for name in ("quartet", "team")}
 ASK = {"approvals": "ask"}
@@ -32,14 +31,6 @@ ASK = {"approvals": "ask"}
 def turn(text: str = "What is tea?", **context: Any) -> dict[str, Any]:
     """The body of a chat call."""
     return {"messages": [{"role": "user", "content": text}], "context": context}
-
-
-class Quiet(uvicorn.Server):
-    """A server that leaves the signals to pytest."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
 
 
 class Api:
@@ -90,15 +81,10 @@ class Api:
 
 async def sse(stream: httpx2.Response) -> AsyncGenerator[dict[str, str]]:
     """The events of a stream, as an EventSource reads them; comments are events with a "comment"."""
-    event: dict[str, str] = {}
+    lines = EventLines()
     async for line in stream.aiter_lines():
-        if not line:
-            if event:
-                yield event
-            event = {}
-            continue
-        name, _, value = line.partition(":")
-        event[name or "comment"] = value.removeprefix(" ")
+        if event := lines.take(line):
+            yield event
 
 
 @asynccontextmanager
@@ -109,39 +95,24 @@ async def api(
     adapter_routes: Iterable[BaseRoute] = (),
     heartbeat_s: float = 15,
     starting: bool = False,
+    agents: ScriptedAgents | None = None,
 ) -> AsyncGenerator[Api]:
-    """A server over a running core; `starting`: the core is not there yet."""
-    async with house(folder, WORKFLOWS) as built:
-        core = Core(service=None if starting else built.service)
-        app = create_api(core, access or Access(), adapter_routes=adapter_routes, heartbeat_s=heartbeat_s)
-        server = Quiet(
-            uvicorn.Config(
-                app,
-                host="127.0.0.1",
-                port=0,
-                log_level="error",
-                lifespan="off",
-                **server_settings((access or Access()).max_body),
-            )
-        )
-        serving = asyncio.create_task(server.serve())
-        try:
-            async with asyncio.timeout(60):
-                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                    await asyncio.sleep(0.005)
-            port = server.servers[0].sockets[0].getsockname()[1]
+    """A server over a running core; `starting`: the core is not there yet.
+
+    `agents` come with their script where a run goes on at once, after a restart.
+    """
+    async with house(folder, WORKFLOWS, agents) as built:
+        core, access = Core(service=None if starting else built.service), access or Access()
+        app = create_api(core, access, adapter_routes=adapter_routes, heartbeat_s=heartbeat_s)
+        told: dict[str, Any] = {**server_settings(access.max_body), "timeout_graceful_shutdown": None}
+        async with on_loopback(app, closing=core.closing, **told) as address:
             transport = httpx2.AsyncHTTPTransport(verify=False)  # a TLS context takes long to make
-            address = f"http://127.0.0.1:{port}"
             async with httpx2.AsyncClient(base_url=address, timeout=60, transport=transport) as client:
                 running = Api(app, core, built, client)
                 client.event_hooks["response"].append(running.note)
                 yield running
             running.check()
             built.agents.check()
-        finally:
-            core.closing.set()
-            server.should_exit = True
-            await serving
 
 
 _DOCUMENTS: list[dict[str, Any]] = []

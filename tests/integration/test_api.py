@@ -17,25 +17,10 @@ from adapters.contract import Person
 from bot.api.core import Component
 from bot.api.views import ChatResponse
 from orchestrator.errors import ModelRefused
-from orchestrator.events import Json, RunId, TurnRecord, Who
-from orchestrator.ports import StepInput, StepSink
+from orchestrator.events import RunId, TurnRecord, Who
 from tests.calm import Watch
-from tests.house import ADA, BRIEF, GOOD, PLAN
+from tests.house import ADA, BRIEF, GOOD, PLAN, Gate
 from tests.integration.api_harness import ASK, Api, api, sse, turn
-
-
-class Gate:
-    """An agent that ends when it is let go."""
-
-    def __init__(self, output: Json) -> None:
-        self.output = output
-        self.entered = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    async def __call__(self, step: StepInput, sink: StepSink) -> Json:
-        self.entered.set()
-        await self.let_go.wait()
-        return self.output
 
 
 def signed_in(person_id: str, name: str) -> Callable[[Any], Awaitable[Person]]:

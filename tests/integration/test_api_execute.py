@@ -19,7 +19,7 @@ from orchestrator.errors import AgentFailed
 from orchestrator.events import Json
 from orchestrator.ports import StepInput, StepSink
 from orchestrator.workflow import Workflow
-from tests.house import BRIEF, DRAFT, REVIEW
+from tests.house import BRIEF, DRAFT, REVIEW, ScriptedAgents
 from tests.integration import api_harness
 from tests.integration.api_harness import Api, api, sse
 
@@ -419,7 +419,7 @@ async def test_json_bombs_are_refused(running: Api) -> None:
     body = await running.client.post(
         "/api/execute", content=f'{{"goal": {DEEP}}}', headers={"Content-Type": "application/json"}
     )
-    assert body.status_code in (400, 422)
+    assert body.status_code == 413
     assert await runs(running) == 0
 
 
@@ -433,7 +433,7 @@ async def test_a_goal_in_an_address_is_checked_like_one_in_a_body(running: Api, 
     assert await runs(running) == 0
 
 
-@pytest.mark.parametrize("goal", ["[urgent] mend it", "{curly words", "42", "true", '"quoted" words'])
+@pytest.mark.parametrize("goal", ["[urgent] mend it", "42", "true", '"quoted" words'])
 async def test_words_that_only_look_like_json_are_words(running: Api, goal: str) -> None:
     Builders(running)
     events = await stream(running, {"goal": goal})
@@ -461,10 +461,11 @@ async def test_after_a_restart_the_stream_goes_on_where_it_was(tmp_path: Path) -
         await first.house.until(
             (await first.client.get("/v1/runs")).json()["items"][0]["id"], lambda s: "plan" in s.nodes
         )
-    async with api(tmp_path, Access()) as second:
-        second.agents.say("planner", PLAN)
-        second.agents.say("builder", *[DRAFT] * 5)
-        second.agents.say("reviewer", REVIEW)
+    agents = ScriptedAgents()
+    agents.say("planner", PLAN)
+    agents.say("builder", *[DRAFT] * 5)
+    agents.say("reviewer", REVIEW)
+    async with api(tmp_path, Access(), agents=agents) as second:
         rest = await stream(second, {"goal": "x"}, after=begun[-1]["id"])
         whole = await stream(second, {"id": begun[0]["id"].split("/")[0]})
         assert [*begun, *rest] == whole

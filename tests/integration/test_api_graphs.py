@@ -12,8 +12,7 @@ import pytest
 from bot.api.access import Access
 from orchestrator.errors import ModelRefused
 from orchestrator.events import Json
-from orchestrator.ports import StepInput, StepSink
-from tests.house import BRIEF, DRAFT, PLAN
+from tests.house import BRIEF, DRAFT, PLAN, Gate, ScriptedAgents
 from tests.integration.api_harness import Api, api
 
 WITHIN_S = 60.0
@@ -34,20 +33,6 @@ def task(agent_id: str, role: str, *depends_on: str, **input_data: Any) -> dict[
 
 def graph(kind: str, *tasks: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"workflow_type": kind, "tasks": list(tasks), **more}
-
-
-class Gate:
-    """An agent that ends when it is let go."""
-
-    def __init__(self, output: Json) -> None:
-        self.output = output
-        self.entered = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    async def __call__(self, step: StepInput, sink: StepSink) -> Json:
-        self.entered.set()
-        await self.let_go.wait()
-        return self.output
 
 
 async def started(a: Api, body: dict[str, Any], **headers: str) -> str:
@@ -432,6 +417,23 @@ async def test_the_list_is_bare_newest_first_and_can_be_narrowed(tmp_path: Path)
         await ended(a, "going")
 
 
+async def test_a_fork_of_a_graph_is_a_run_and_no_graph_of_the_list(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        a.agents.say("backend", report("1"), report("2"))
+        body = graph("sequential", task("a", "backend"), workflow_id="one")
+        before = await ended(a, await started(a, body))
+        [run] = (await a.client.get("/v1/runs")).json()["items"]
+        forked = await a.client.post(f"/v1/runs/{run['id']}/fork", json={"from_step": "task_1"})
+        assert forked.status_code == 201
+        await a.house.ended(forked.json()["id"])
+        assert (await a.client.get("/workflows")).json() == [before]
+        assert (await a.client.get("/workflows?status=completed&limit=1")).json() == [before]
+        assert await status(a, "one") == before
+        assert len((await a.client.get("/v1/runs")).json()["items"]) == 2
+        await a.client.delete("/workflows/one")
+        assert (await a.client.get("/workflows")).json() == []
+
+
 async def test_deleting_a_running_graph_stops_and_hides_it(tmp_path: Path) -> None:
     async with api(tmp_path) as a:
         a.agents.say("analyst", report("wants"))
@@ -521,9 +523,10 @@ async def test_a_restart_between_tasks_goes_on_and_the_client_sees_it_end(tmp_pa
             while len(a.agents.calls) < 2:  # noqa: ASYNC110 - the second waits at its gate
                 await asyncio.sleep(0.005)
         before = await status(a, wid)
-    async with api(tmp_path) as a:
-        a.agents.say("backend", report("server"))
-        a.agents.say("qa", report("tested"))
+    agents = ScriptedAgents()  # the graph goes on at once
+    agents.say("backend", report("server"))
+    agents.say("qa", report("tested"))
+    async with api(tmp_path, agents=agents) as a:
         view = await ended(a, wid)
         told = seen(a)
     assert statuses(before) == ["completed", "running", "pending"]

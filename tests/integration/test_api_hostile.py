@@ -72,7 +72,11 @@ async def test_a_wrong_body_is_refused_with_its_field(tmp_path: Path) -> None:
 RAW: list[tuple[str, bytes, dict[str, str], int]] = [
     ("not JSON", b"{", JSON, 422),
     ("not UTF-8", b'{"messages": "\xff"}', JSON, 400),
-    ("nested 100,000 deep", b"[" * 100_000, JSON, 400),
+    ("nested 10,000 deep", b"[" * 10_000, JSON, 400),
+    ("nested 100,000 deep", b"[" * 100_000, JSON, 413),
+    ("20,001 values", b"[" + b"1," * 19_999 + b"1]", JSON, 413),
+    ("20,000 values", b"[" + b"[]," * 19_998 + b"1]", JSON, 422),
+    ("20,001 values in UTF-16", ("[" + "1," * 19_999 + "1]").encode("utf-16"), JSON, 413),
     (
         "nested 500 deep in the context",
         b'{"messages":[{"role":"user","content":"x"}],"context":{"a":' + b"[" * 500 + b"]" * 500 + b"}}",
@@ -109,7 +113,17 @@ async def test_10_mb_in_pieces_without_a_length_are_refused(tmp_path: Path) -> N
     async with api(tmp_path) as a:
         response = await a.client.post("/v1/chat", content=pieces(), headers=JSON)
     assert response.status_code == 413
-    assert "4,194,304 bytes" in response.json()["detail"]
+    assert "2,621,440 bytes" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("text", ["a,[{" * 50_000, "\N{TEACUP WITHOUT HANDLE}" * 200_000, '\\"' * 100_000])
+async def test_a_text_of_200_000_characters_fits_however_it_is_escaped(tmp_path: Path, text: str) -> None:
+    async with api(tmp_path) as a:
+        a.agents.say_all_good()
+        response = await a.client.post("/v1/chat", content=json.dumps(turn(text)), headers=JSON)
+        [step] = a.agents.called("researcher")
+    assert response.status_code == 200
+    assert step.turn.text == text
 
 
 async def test_a_text_of_200_000_characters_of_markup_is_taken_as_text(tmp_path: Path) -> None:

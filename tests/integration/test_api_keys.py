@@ -10,17 +10,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import websockets
+from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 import bot.key_ring
+from adapters.web.adapter import WebAdapter
 from bot.api.access import Access
 from bot.api.auth import LOCAL, Caller
 from bot.api.limiting import Limiter
 from bot.api.tickets import MOST, TICKET_S, Tickets
+from bot.channel_settings import ChannelPolicy
+from bot.key_ring import KeyRing
+from bot.page_sign_in import PageSignIn
 from orchestrator.api_keys import KEY_SCOPES, KeyScope, new_key
 from orchestrator.errors import StoreFailed
+from tests.contract.adapter_harness import RecordingInbound
 from tests.house import GOOD
 from tests.integration.api_harness import ASK, Api, api, turn
 
@@ -112,6 +119,57 @@ async def test_a_key_acts_in_its_own_name_and_controls_its_own_runs_alone(tmp_pa
         assert (refused.status_code, "api:ci" in refused.json()["detail"]) == (403, True)
         assert (await a.client.post(f"/v1/runs/{run}/pause", headers=ci)).status_code == 200
         assert (await a.client.post(f"/v1/runs/{run}/stop", headers=boss)).status_code == 200
+
+
+async def test_a_key_that_may_not_read_gets_no_others_conversation_into_its_prompt(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        writer, blind, reader = (
+            await made(a, "writer", ["run"]),
+            await made(a, "blind", ["run"]),
+            await made(a, "reader", ["run", "read"]),
+        )
+        named = {**turn("What is tea?"), "conversation_id": "tea"}
+        for key, status in ((writer, 200), (blind, 403), (writer, 200), (reader, 200), (writer, 403)):
+            if status == 200:
+                a.agents.say_all_good()
+            answer = await a.client.post("/v1/chat", json=named, headers=key)
+            assert answer.status_code == status, answer.text
+            if status == 403:
+                assert "'tea' is another caller's" in answer.json()["detail"]
+        a.agents.say_all_good()
+        other = {**named, "conversation_id": "mine"}
+        once = {**blind, "Idempotency-Key": "1"}
+        first = await a.client.post("/v1/chat", json=other, headers=once)
+        a.agents.say_all_good()
+        assert (await a.client.post("/v1/chat", json=other, headers=reader)).status_code == 200
+        again = await a.client.post("/v1/chat", json=other, headers=once)  # its own run, which it knows
+    assert again.json() == first.json()
+
+
+async def test_one_key_is_one_person_over_http_and_on_the_page(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        for agent in ("researcher", "planner"):
+            a.agents.say(agent, GOOD[agent])
+        a.core.policy = ChannelPolicy(allow_requester=False)
+        ada = await made(a, "ada", ["read", "run", "approve"])
+        page = WebAdapter(tmp_path / "page", sign_in=PageSignIn("", KeyRing(lambda: a.house.store)))
+        await page.start(RecordingInbound())
+        try:
+            a.core.cookie_person = page.signed_in
+            shown = httpx2.ASGITransport(app=Starlette(routes=list(page.routes())))
+            async with httpx2.AsyncClient(transport=shown, base_url="http://localhost") as browser:
+                await browser.post("/sign-in", data={"name": "Boss", "key": ada["X-API-Key"]})
+                cookie = f"quartet_person={browser.cookies['quartet_person']}"
+            waiting = (await a.client.post("/v1/chat", json=turn(**ASK), headers=ada)).json()
+            question = f"/v1/approvals/{waiting['metadata']['approvals'][0]['id']}"
+            for who in (ada, {"Cookie": cookie}):
+                refused = await a.client.post(question, json={"decision": "approve"}, headers=who)
+                assert refused.status_code == 403, refused.text
+                assert "The person who asked may not decide" in refused.json()["detail"]
+            stopped = await a.client.post(f"/v1/runs/{waiting['run_id']}/stop", headers={"Cookie": cookie})
+            assert stopped.status_code == 200, "it is their own run"
+        finally:
+            await page.stop()
 
 
 async def test_who_decides_has_a_name(tmp_path: Path) -> None:
@@ -491,6 +549,37 @@ async def test_other_sites_cannot_start_runs_by_a_picture_or_a_link(tmp_path: Pa
             assert (await a.client.get(path, headers=headers)).status_code == 403, headers
         for headers in ({}, {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}):
             assert (await a.client.get(path, headers=headers)).status_code in (404, 422), headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_let_in"),
+    [
+        ({"User-Agent": "Mozilla/5.0", "Accept": "image/avif,*/*"}, False),
+        ({"User-Agent": "Mozilla/5.0", "Accept": "text/event-stream"}, False),  # as `fetch` can send it
+        ({"User-Agent": "Mozilla/5.0", "Referer": "http://evil.example/box:8080/"}, False),
+        ({"User-Agent": "Mozilla/5.0", "Referer": "http://box:8080.evil.example/"}, False),
+        ({"User-Agent": "Mozilla/5.0", "Origin": "http://evil.example"}, False),
+        ({"User-Agent": "Mozilla/5.0", "Origin": "http://[", "Accept": "text/event-stream"}, False),
+        ({"User-Agent": "Mozilla/5.0", "Sec-Fetch-Site": "cross-site"}, False),
+        ({"User-Agent": "curl/8"}, False),
+        ({"User-Agent": "curl/8", "Accept": "text/event-stream"}, True),
+        ({"User-Agent": "Mozilla/5.0", "Referer": "http://box:8080/console"}, True),
+        ({"User-Agent": "Mozilla/5.0", "Origin": "http://box:8080"}, True),
+        ({"User-Agent": "Mozilla/5.0", "Sec-Fetch-Site": "same-origin"}, True),
+    ],
+)
+async def test_over_plain_http_elsewhere_no_page_starts_runs_by_a_picture(
+    tmp_path: Path, headers: dict[str, str], is_let_in: bool
+) -> None:
+    async with api(tmp_path, Access(any_peer=True)) as a:
+        path = "/api/execute/stream"  # no goal: nothing starts here
+        answer = await a.client.get(path, headers={"Host": "box:8080", **headers})
+        assert (answer.status_code == 403) is not is_let_in, answer.text
+        if "Origin" not in headers and "Sec-Fetch-Site" not in headers:
+            answer = await a.client.get(path, headers=headers)  # at the machine itself browsers say more
+            assert answer.status_code == 422
+            key = await made(a, "ada")  # with a key nothing starts by itself
+            assert (await a.client.get(path, headers={**headers, **key})).status_code == 422
 
 
 async def test_the_document_says_how_keys_are_shown(tmp_path: Path) -> None:

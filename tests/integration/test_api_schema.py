@@ -7,9 +7,11 @@ drawn calls every time; `SCHEMA_EXAMPLES` and `SCHEMA_SEED` give it more, and ot
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +30,7 @@ KEY = "schema-key"
 EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "8"))
 SEED = int(os.environ.get("SCHEMA_SEED", "1"))
 DECIDING = "POST /v1/approvals/{approval_id}"
+PUBLIC = "93.184.216.34"
 STREAM_S = 0.3  # a stream is listened to this long
 TURN: dict[str, Any] = {"messages": [{"role": "user", "content": "How do approvals work?"}]}
 
@@ -144,12 +147,57 @@ async def known(server: Whole) -> dict[str, list[str]]:
     return found
 
 
+def stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are of a public address, which nobody is asked for; only this machine can be connected to.
+
+    Webhooks are made of the examples and of what is drawn: those places are not to hear of our tests.
+    """
+    loop = type(asyncio.get_running_loop())
+    look_up, connect = socket.getaddrinfo, loop.sock_connect
+
+    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            host = host if host == "localhost" else PUBLIC
+        return look_up(host, *rest, **more)
+
+    async def sock_connect(self: Any, sock: socket.socket, address: Any) -> None:
+        if not ipaddress.ip_address(address[0]).is_loopback:
+            raise ConnectionRefusedError(f"{address[0]} is not on this machine")
+        await connect(self, sock, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+
+
 @asynccontextmanager
 async def fuzzed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Whole]:
     """A server with a key, that bears many wrong ones: the check for ignored keys sends them."""
+    stay_on_this_machine(monkeypatch)
     monkeypatch.setattr(access, "WRONG_KEYS", 1_000_000)
     async with whole(folder, key=KEY, expires_after_s=60) as server:
         yield server
+
+
+async def test_webhooks_of_the_examples_are_told_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fuzzed(tmp_path, monkeypatch) as server:
+        with pytest.raises(ConnectionRefusedError, match=f"{PUBLIC} is not on this machine"):
+            await asyncio.open_connection("example.com", 443)
+        made = await server.client.post("/v1/webhooks", json={"url": "https://example.com/hook"})
+        assert made.status_code == 201, made.text
+        webhook = f"/v1/webhooks/{made.json()['id']}"
+        (await server.client.post(f"{webhook}/test")).raise_for_status()
+        async with asyncio.timeout(60):
+            while True:
+                [ping] = (await server.client.get(f"{webhook}/notices")).json()["items"]
+                if ping["attempts"]:
+                    break
+                await asyncio.sleep(0.02)
+    assert ping["status"] is None  # nobody answered
+    assert ping["problem"]
 
 
 async def test_every_operation_keeps_what_its_document_promises(

@@ -13,7 +13,7 @@ import pytest
 
 from config.providers import BUILT_IN
 from orchestrator.events import Json
-from tests.integration.test_api_sessions import TEAM, gives, member, report
+from tests.integration.test_api_sessions import TEAM, gives, member, report, until
 from tests.integration.whole_server import Whole, whole
 from tests.journey.bot_process import Bot, eventually
 from tests.twins.openai_server import ModelServer
@@ -62,15 +62,6 @@ async def begins(served: Whole, **body: Any) -> str:
     got = await served.client.post("/api/start-task", json={"task": "Explain tea", **body})
     assert got.status_code == 200, got.text
     return got.json()["session_id"]
-
-
-async def until(served: Whole, name: str, *statuses: str) -> Json:
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            found = (await served.client.get(f"/api/sessions/{name}")).json()
-            if found["status"] in statuses:
-                return found
-            await asyncio.sleep(0.02)
 
 
 async def contents(served: Whole, name: str) -> list[str]:

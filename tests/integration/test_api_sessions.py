@@ -20,11 +20,13 @@ from adapters.contract import Person
 from bot.api.access import Access
 from orchestrator.errors import ModelRefused
 from orchestrator.events import Json
-from orchestrator.ports import StepInput, StepSink
-from tests.integration.api_harness import Api, api
+from orchestrator.workflow import Workflow
+from tests.house import Gate
+from tests.integration.api_harness import WORKFLOWS, Api, api
+from tests.integration.whole_server import Whole
 
 pytestmark = [pytest.mark.timeout(120)]
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def member(name: str, agent: str) -> Json:
@@ -46,20 +48,6 @@ def gives(name: str = "", task: str = "", *, done: bool = False) -> Json:
 
 def report(body: str) -> Json:
     return {"body": body, "outcome": "done", "issues": [], "items": [], "files": []}
-
-
-class Gate:
-    """An agent that ends when it is let go."""
-
-    def __init__(self, output: Json) -> None:
-        self.output = output
-        self.entered = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    async def __call__(self, step: StepInput, sink: StepSink) -> Json:
-        self.entered.set()
-        await self.let_go.wait()
-        return self.output
 
 
 def plays(a: Api, *, asks: bool = False, gate: Gate | None = None) -> None:
@@ -91,12 +79,12 @@ async def logs(a: Api, name: str) -> list[Json]:
     return got.json()
 
 
-async def until(a: Api, name: str, status: str) -> Json:
-    """The session as soon as it has a status."""
+async def until(a: Api | Whole, name: str, *statuses: str) -> Json:
+    """The session as soon as it has one of the statuses."""
     async with asyncio.timeout(WITHIN_S):
         while True:
             found = (await a.client.get(f"/api/sessions/{name}")).json()
-            if found["status"] == status:
+            if found["status"] in statuses:
                 return found
             await asyncio.sleep(0.01)
 
@@ -136,6 +124,22 @@ def sent(messages: list[Json]) -> list[tuple[int, str, str]]:
     return [(m["id"], m["type"], m["content"]) for m in messages]
 
 
+async def test_a_chat_without_people_lets_its_team_ask_nobody(a: Api) -> None:
+    a.agents.say("team_builder", TEAM)
+    a.agents.say("coordinator", gives("user", "Green or black?"), gives(done=True))
+    a.agents.say("summary", report("Tea is leaves."))
+    a.agents.say("builder")
+    a.agents.say("qa")
+    body = {
+        "messages": [{"role": "user", "content": "Explain tea"}],
+        "context": {"workflow": "team", "timeout_s": 30},
+    }
+    answer = await a.client.post("/v1/chat", json=body)
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    steps = (await a.client.get(f"/v1/runs/{answer.json()['run_id']}")).json()["steps"]
+    assert "ask" in [step["node"] for step in steps], steps
+
+
 # ── the whole way ────────────────────────────────────────────────────────────────────────────
 
 
@@ -167,7 +171,8 @@ async def test_a_team_works_asks_is_answered_and_ends(a: Api) -> None:
         ("user", {"question": "Green or black?", "answer": "Green."})
     ]
     assert asked.can_ask
-    assert asked.turn.context == {"system_message": "Write like a pirate."}
+    assert asked.turn.instruction == "Write like a pirate."
+    assert asked.turn.context == {}
     runs = (await a.client.get("/v1/runs")).json()["items"]
     assert [(run["workflow"], run["status"]) for run in runs] == [("team", "completed")]
     late = await a.client.post("/api/reply", json={"session_id": name, "message": "Black."})
@@ -283,6 +288,57 @@ async def test_a_key_that_only_reads_starts_answers_and_stops_nothing(tmp_path: 
             async with socket(a, "x"):
                 pass
         assert refused.value.response.status_code in (401, 403)
+
+
+SIGNED: Json = {
+    "name": "team",
+    "version": "1",
+    "inputs": {"type": "object", "additionalProperties": True},
+    "nodes": {
+        "sum_up": {"kind": "agent", "agent": "summary", "task": "Sum up."},
+        "sign": {"kind": "approval", "of": "sum_up", "approvers": ["api:ada", "api:runner", "api:key"]},
+    },
+    "edges": [{"from": "sum_up", "to": "sign"}],
+    "answer": {"draft": "sum_up"},
+}
+
+
+async def test_a_reply_that_decides_takes_a_named_key_that_may_approve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WORKFLOWS, "team", Workflow.model_validate(SIGNED))
+    async with api(tmp_path, Access(api_key="holder")) as a:
+        holder = {"X-API-Key": "holder"}
+        keys = {"holder": holder}
+        for name, scopes in (("ada", ["admin"]), ("runner", ["run", "read"])):
+            made = await a.client.post("/v1/keys", json={"name": name, "scopes": scopes}, headers=holder)
+            keys[name] = {"X-API-Key": made.json()["token"]}
+        a.agents.say("summary", report("Tea is leaves."))
+        begun = await a.client.post("/api/start-task", json={"task": "x"}, headers=keys["runner"])
+        assert begun.status_code == 200, begun.text
+        session = begun.json()["session_id"]
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                waiting = (await a.client.get("/v1/approvals", headers=keys["ada"])).json()["items"]
+                if waiting:
+                    break
+                await asyncio.sleep(0.01)
+        [asked] = waiting
+        reply = {"session_id": session, "message": "approve"}
+        for name, words in (("holder", "a key with a name"), ("runner", "the scope 'approve'")):
+            there = await a.client.post(
+                f"/v1/approvals/{asked['id']}", json={"decision": "approve"}, headers=keys[name]
+            )
+            here = await a.client.post("/api/reply", json=reply, headers=keys[name])
+            assert (here.status_code, here.json()["detail"]) == (403, there.json()["detail"])
+            assert words in here.json()["detail"]
+        assert (await a.client.get("/v1/approvals", headers=keys["ada"])).json()["items"] == [asked]
+        decided = await a.client.post("/api/reply", json=reply, headers=keys["ada"])
+        assert (decided.status_code, decided.json()) == (200, {"status": "sent"})
+        a.client.headers.update(keys["ada"])
+        await until(a, session, "COMPLETED")
+        [run] = (await a.client.get("/v1/runs")).json()["items"]
+        assert run["status"] == "completed"
 
 
 # ── stopping ─────────────────────────────────────────────────────────────────────────────────

@@ -6,12 +6,16 @@ import asyncio
 import json
 import re
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.api import sse
-from orchestrator.events import RunId
-from tests.house import BRIEF, DRAFT, GOOD, PLAN, REVIEW
+import pytest
+
+from adapters.contract import Person
+from bot.api import feed, sse
+from orchestrator.events import RunId, RunSettings, TurnRecord
+from tests.house import ADA, BRIEF, DRAFT, GOOD, PLAN, REVIEW
 from tests.integration.api_harness import ASK, Api, api, turn
 from tests.integration.test_api import gated, until_status
 
@@ -131,6 +135,30 @@ async def test_who_hangs_up_is_noticed_in_silence(tmp_path: Path) -> None:
         assert a.core.feeds.followed == 0
 
 
+async def test_many_streams_woken_by_parts_all_get_all_and_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SLICE", 2)  # so that news come while others are still being woken
+    monkeypatch.setattr(feed, "REST_S", 0.0)
+    monkeypatch.setattr(feed, "BLOCK", 8)
+    async with api(tmp_path) as a:
+        gate = gated(a)
+        run_id = RunId((await a.client.post("/v1/chat", json=turn(timeout_s=0))).json()["run_id"])
+        await gate.entered.wait()
+        reading = [asyncio.create_task(raw(a, run_id, 0)) for _ in range(60)]
+        async with asyncio.timeout(WITHIN_S):
+            while a.core.feeds.followers < 60:  # noqa: ASYNC110 - the feeds have no event for it
+                await asyncio.sleep(0.01)
+            for number in range(20):
+                await a.house.service.steer(run_id, key=f"s{number}", text="go on", who=ADA)
+            gate.let_go.set()
+            found = await asyncio.gather(*reading)
+        seq = (await a.house.service.state(run_id)).seq
+    for stream in found:
+        assert numbers(stream) == [*range(1, seq + 1)]
+        assert stream.endswith(b'event: end\ndata: {"status": "completed"}\n\n')
+
+
 # ── forks ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -164,6 +192,36 @@ async def test_the_same_key_forks_once_and_another_body_is_refused(tmp_path: Pat
     assert sorted(x.status_code for x in answers) == [200, 200, 201]
     assert len({x.json()["id"] for x in answers}) == 1
     assert (other.status_code, [*other.json()["errors"]]) == (422, ["Idempotency-Key"])
+
+
+async def test_who_may_not_stop_a_run_may_not_fork_it(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        run_id = (await completed(a))["run_id"]
+
+        async def bob(connection: Any) -> Person:
+            return Person(platform="web", id="bob", name="Bob")
+
+        a.core.cookie_person = bob
+        stop = await a.client.post(f"/v1/runs/{run_id}/stop")
+        fork = await a.client.post(f"/v1/runs/{run_id}/fork", json={"from_step": "builder"})
+        runs = (await a.client.get("/v1/runs")).json()["items"]
+    assert (fork.status_code, fork.json()) == (403, stop.json())
+    assert [run["id"] for run in runs] == [run_id]
+
+
+async def test_a_run_that_brought_keys_of_its_own_is_not_forked(tmp_path: Path) -> None:
+    async with api(tmp_path) as a:
+        a.agents.say_all_good()
+        asked = TurnRecord(key="k", text="Tea?", who=ADA, at=datetime.now(UTC))
+        own = RunSettings(approvals="auto", own_keys="api:session:x")
+        run_id = (
+            await a.core.ready().start(conversation_id="api:session:x:", turn=asked, settings=own)
+        ).run_id
+        await until_status(a, run_id, "completed")
+        fork = await a.client.post(f"/v1/runs/{run_id}/fork", json={"from_step": "builder"})
+        runs = (await a.client.get("/v1/runs")).json()["items"]
+    assert (fork.status_code, "its keys are gone" in fork.json()["detail"]) == (409, True)
+    assert [run["id"] for run in runs] == [run_id]
 
 
 async def test_a_fork_from_nowhere_is_refused_with_the_steps_there_are(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from quartet_client import (
     GraphRun,
     Invalid,
     NotFound,
+    Session,
     Unauthorized,
     create_agent,
     full_stack,
@@ -24,7 +25,9 @@ from quartet_client import (
     supervised,
 )
 from quartet_client.graphs import Graph
+from tests.integration.test_api_session_keys import ASKS, OWN, bot, script
 from tests.integration.whole_server import Whole, whole
+from tests.twins.openai_server import ModelServer
 from tests.unit.client.either import Either, Kind, both, either
 
 KEY = "k-0123456789-secret"
@@ -114,6 +117,22 @@ async def _decided_once(client: Either) -> None:
     assert late.value.problem["outcome"] == "approve"
     assert last.type == "run_ended"
     assert stopped.status in ("stopped", "waiting")  # it may be at work on stopping
+
+
+@both
+async def test_a_run_goes_again_from_a_step(tmp_path: Path, kind: Kind) -> None:
+    async with meeting(tmp_path, kind) as (_, client):
+        answer = await client.call("chat", "What is Quartet?")
+        forks = [await client.call("fork", answer.run_id, "builder", idempotency_key="f1") for _ in range(2)]
+        events = await client.all("events", forks[0].id)
+        again = await client.call("run", forks[0].id)
+        with pytest.raises(Invalid, match="magic"):
+            await client.call("fork", answer.run_id, "magic")
+        with pytest.raises(NotFound):
+            await client.call("fork", "r-nothing", "builder")
+    assert forks[0].id == forks[1].id != answer.run_id
+    assert events[-1].type == "run_ended"
+    assert (again.status, again.response.text) == ("completed", answer.text)
 
 
 @both
@@ -225,6 +244,40 @@ async def test_a_session_is_watched_and_stopped(tmp_path: Path, kind: Kind) -> N
     assert ids == sorted(set(ids))
     assert {line.content for line in lines} <= {line.content for line in logs} | {"BUILDING_TEAM"}
     assert rest[-1].content == "COMPLETED"
+
+
+@both
+async def test_a_session_that_asks_goes_on_after_the_reply_and_one_at_work_is_stopped(
+    tmp_path: Path, kind: Kind
+) -> None:
+    with ModelServer(script(coordinator=ASKS)) as provider:
+        async with whole(tmp_path, env=bot(provider)) as server, either(kind, server.url) as client:
+            brings = {"api_key": OWN, "model": "gpt-6", "provider": "openai"}
+            answered = await client.call("start_task", "Explain tea", **brings)
+            waiting = await _waits(client, answered)
+            for _ in range(2):  # the same key counts once: the second one does not reach the team
+                await client.call("reply", answered, "Green, please", idempotency_key="r1")
+            lines = await client.all("session_stream", answered)
+            heard = [line.content for line in await client.call("session_logs", answered)]
+            provider.twin.load(script(coordinator=ASKS[:1], qa=[], technical_writer=[]))
+            stopped = await client.call("start_task", "Explain coffee", **brings)
+            await _waits(client, stopped)
+            await client.call("stop_task", stopped)
+            last = (await client.all("session_stream", stopped))[-1]
+            with pytest.raises(Conflict):
+                await client.call("stop_task", stopped)
+    assert not waiting.ended
+    assert lines[-1].content == "COMPLETED"
+    assert [line for line in heard if "Green, please" in line] == ["User: Green, please"]
+    assert (last.type, last.content) == ("status", "COMPLETED")
+
+
+async def _waits(client: Either, session_id: str) -> Session:
+    """The session, when it asks."""
+    async for line in client.items("session_stream", session_id):
+        if line.content == "WAITING_FOR_INPUT":
+            break
+    return await client.call("session", session_id)
 
 
 # ── cut connections ──────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.whole_server import whole
+from tests.programs import output
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "api-client.md"
@@ -31,21 +32,10 @@ async def test_the_examples_of_the_page_run_in_order(tmp_path: Path) -> None:
             "QUARTET_API_KEY": KEY,
             "PYTHONPATH": str(ROOT),
         }
-        running = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", str(program),
-            env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(120):
-                said, _ = await running.communicate()
-        finally:
-            if running.returncode is None:
-                running.kill()
-                await running.wait()
-    lines = said.decode().splitlines()
-    assert running.returncode == 0, said.decode()
+        said = await output(sys.executable, "-W", "error", str(program), within_s=120, env=environment)
+    lines = said.splitlines()
     assert lines[0].startswith("completed ")
     assert "complete " in lines
     assert "404 there is no run 'nothing'; GET /v1/runs lists them" in lines
     assert any(line.startswith("so far: ") for line in lines)
-    assert KEY not in said.decode()
+    assert KEY not in said

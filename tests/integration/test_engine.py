@@ -21,7 +21,7 @@ from orchestrator.ids import approval_id
 from orchestrator.ports import StepInput, StepSink
 from orchestrator.workflow import Workflow
 from tests.calm import Watch
-from tests.house import ADA, BOB, BRIEF, DRAFT, GOOD, PLAN, REVIEW, House, ScriptedAgents, house
+from tests.house import ADA, BOB, BRIEF, DRAFT, GOOD, PLAN, REVIEW, Gate, House, ScriptedAgents, house
 
 QUARTET = read_model(WORKFLOWS_DIR / "quartet.yaml", Workflow)
 WORKFLOWS = {"quartet": QUARTET}
@@ -31,27 +31,6 @@ def workflow(**changes: object) -> Workflow:
     """A small workflow: one agent, unless told otherwise."""
     base: dict[str, object] = {"name": "small", "nodes": {"one": {"kind": "agent", "agent": "builder"}}}
     return Workflow.model_validate({**base, **changes})
-
-
-class Gate:
-    """An agent that tells when it works and ends when it is let go."""
-
-    def __init__(self, output: Json) -> None:
-        self.output = output
-        self.entered = asyncio.Event()
-        self.let_go = asyncio.Event()
-        self.cancelled = asyncio.Event()
-        self.steering: tuple[str, ...] = ()
-
-    async def __call__(self, step: StepInput, sink: StepSink) -> Json:
-        self.entered.set()
-        try:
-            await self.let_go.wait()
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        self.steering = sink.steering()
-        return self.output
 
 
 async def asked_id(h: House, run_id: RunId) -> events.ApprovalId:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.contract import ConversationRef, Person
+from adapters.web.inbound import key_person
 from bot.channel_settings import ChannelPolicy
 from bot.design import draft_check, free_name, says_now
 from bot.design_librarian import Librarian, Played
@@ -149,6 +150,16 @@ async def test_somebody_elses_workflow_is_not_replaced_but_an_admin_may(office: 
     await office.approved(run_id, EVE)
     made = await office.works(office.save, run_id, output)
     assert "Saved **notes** as version 2" in made["body"]
+
+
+async def test_on_the_page_who_has_a_named_key_replaces_workflows_as_others_there_do(office: Office) -> None:
+    holder = key_person("eve", is_admin=False)
+    for key, person, text in (("a", SAM, YAML), ("b", holder, YAML.replace("Write notes", "Write more"))):
+        run_id, output = await office.designed(key, person, yaml=text, schedule="")
+        await office.approved(run_id, person)
+        made = await office.works(office.save, run_id, output)
+    assert "Saved **notes** as version 2" in made["body"]
+    assert (await office.library.versions("notes"))[-1].who == Who(key="api:eve", name="eve")
 
 
 async def test_the_clock_can_be_left_out(office: Office) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import httpx2
 import pytest
+from openai import AsyncOpenAI
+from pydantic_ai.direct import model_request
+from pydantic_ai.messages import ModelRequest
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.agents.spec import AgentSpec
@@ -25,7 +30,7 @@ from orchestrator.events import (
     ToolReturned,
 )
 from orchestrator.infra.knowledge_index import KnowledgeIndex
-from orchestrator.infra.providers import Provider, Providers
+from orchestrator.infra.providers import KEPT, Provider, Providers
 from orchestrator.tools.knowledge import knowledge_search
 from orchestrator.tools.page_fetch import page_fetch
 from orchestrator.tools.registry import AgentTool, Tools, ToolTrouble, idempotency_key
@@ -170,6 +175,50 @@ async def test_customgpt_project_gets_the_schema_as_text_and_no_tools() -> None:
         assert [r["tools"] for r in server.journal()["requests"]] == [[], []]
     assert output["goal"] == "Tell of cats"
     assert [f.call_id for f in of(sink, OutputSentBack)] == [None]
+
+
+async def test_a_model_is_one_part_of_an_address_and_leads_nowhere_else() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx2.Response(404, json={"error": {"message": "no such project"}})
+
+    provider = Provider("customgpt", "https://gpt.example/api/v1", KEY)
+    providers = Providers({"customgpt": provider}, transport=httpx2.MockTransport(answer))
+    for name in ("1/../../../other?x=", "1/../../../other", "..", "1?x=", "1#", "1%2f", "1\r\nX: y"):
+        with pytest.raises(ModelRefused, match="its name has"):
+            providers.model(f"customgpt:{name}")
+    agents = AgentRegistry(specs(model="customgpt:1/other"), tools=Tools(), models=providers)
+    with pytest.raises(ModelRefused, match="404"):
+        await agents.run(step("planner", "x"), MemorySink())
+    await providers.close()
+    assert asked == ["/api/v1/projects/1%2Fother/chat/completions"]
+
+
+async def test_however_many_models_are_named_few_are_kept_and_none_in_use_breaks() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        message = {"role": "assistant", "content": f"from {request.url.path}"}
+        choices = [{"index": 0, "finish_reason": "stop", "message": message}]
+        said = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices}
+        return httpx2.Response(200, json=said)
+
+    def clients() -> int:
+        gc.collect()
+        return sum(type(one) is AsyncOpenAI for one in gc.get_objects())
+
+    provider = Provider("customgpt", "https://gpt.example", KEY)
+    providers = Providers({"customgpt": provider}, transport=httpx2.MockTransport(answer))
+    before = providers.model("customgpt:4711")
+    assert providers.model("customgpt:4711") is before
+    others = clients()
+    for number in range(3 * KEPT):
+        providers.model(f"customgpt:{number}")
+    assert clients() - others <= KEPT
+    assert providers.model("customgpt:4711") is not before  # forgotten, and yet it goes on
+    told = await model_request(before, [ModelRequest.user_text_prompt("x")])
+    await providers.close()
+    assert told.text == "from /projects/4711/chat/completions"
 
 
 # ── errors ───────────────────────────────────────────────────────────────────────────────────

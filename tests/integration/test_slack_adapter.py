@@ -21,7 +21,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
@@ -50,6 +49,7 @@ from adapters.contract import (
 from adapters.errors import NotAllowed, PlatformDown
 from adapters.slack.adapter import SlackAdapter, slack_adapter
 from adapters.slack.manifest import manifest
+from tests.loopback import on_loopback
 from tests.twins.slack import SlackTwin
 from tests.twins.slack.signed_http import sign
 
@@ -146,24 +146,8 @@ class Desk:
 @asynccontextmanager
 async def serving(adapter: SlackAdapter, port: int = 0) -> AsyncGenerator[str]:
     """The adapter's routes on loopback."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", port))
-        config = uvicorn.Config(
-            Starlette(routes=list(adapter.routes())), log_config=None, lifespan="off", ws="none"
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        task = asyncio.create_task(server.serve(sockets=[sock]))
-        async with asyncio.timeout(LIMIT_S):
-            while True:
-                await asyncio.sleep(0.01)  # uvicorn has no event for this
-                if server.started:
-                    break
-        try:
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await task
+    async with on_loopback(Starlette(routes=list(adapter.routes())), port) as url:
+        yield url
 
 
 def browsing() -> aiohttp.ClientSession:

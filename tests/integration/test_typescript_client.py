@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.whole_server import whole
+from tests.programs import output
 
 SOURCE = Path(__file__).parents[1] / "typescript"
 TOOLS = SOURCE / "node_modules"
@@ -28,24 +29,8 @@ pytestmark = [
 
 
 async def node(folder: Path, *arguments: str) -> str:
-    """What a program prints.
-
-    Raises:
-        AssertionError: it fails, or takes too long; with what it said.
-    """
-    running = await asyncio.create_subprocess_exec(
-        str(shutil.which("node")), *arguments,
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(150):
-            said, _ = await running.communicate()
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-    assert running.returncode == 0, said.decode()
-    return said.decode()
+    """What a program for node prints."""
+    return await output(str(shutil.which("node")), *arguments, within_s=150, folder=folder)
 
 
 async def test_a_generated_client_compiles_strictly_and_works_on_every_family(tmp_path: Path) -> None:

@@ -41,10 +41,11 @@ from config.documents import read_model
 from orchestrator import pictures
 from orchestrator.pictures import Status
 from orchestrator.workflow import Workflow
-from tests.browser import needs_chromium, open_browser, serve
+from tests.browser import needs_chromium, open_browser
 from tests.builders import ROOT
 from tests.contract.adapter_harness import RecordingInbound
 from tests.contract.harness_web import OneKey
+from tests.loopback import on_loopback
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 
@@ -182,7 +183,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def stage(tmp_path: Path, browser: Browser) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path, browser)
     await stage.adapter.start(stage.bot)
-    async with serve(stage.app) as stage.address:
+    async with on_loopback(stage.app) as stage.address:
         yield stage
         await stage.adapter.stop()
 
@@ -291,7 +292,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
     bot = RecordingInbound()
     adapter = WebAdapter(home / "other")
     await adapter.start(bot)
-    async with serve(Starlette(routes=list(adapter.routes()))) as address:
+    async with on_loopback(Starlette(routes=list(adapter.routes()))) as address:
         stage.address = address
         stage.bot = bot
         page = await stage.open()
@@ -315,7 +316,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_was_away(stage: Stage)
     await again.edit(ref, status_card(3))
     await again.post(conversation, approval_card(), nonce="a")
     await again.note(conversation, bot.turns[0].person, "Only for you.")
-    async with serve(Starlette(routes=list(again.routes())), port=int(address.rsplit(":", 1)[1])):
+    async with on_loopback(Starlette(routes=list(again.routes())), port=int(address.rsplit(":", 1)[1])):
         await expect(page.locator("li.working")).to_contain_text("reviewer", timeout=60_000)
         await expect(page.locator("article.approval")).to_have_count(1)
         await expect(page.locator("article.status")).to_have_count(1)
@@ -497,7 +498,7 @@ async def test_a_refusal_is_seen_by_that_person_alone_until_dismissed(
 ) -> None:
     stage = Stage(tmp_path, browser, keyed=True)
     await stage.adapter.start(stage.bot)
-    async with serve(stage.app) as stage.address:
+    async with on_loopback(stage.app) as stage.address:
         ada = await _signed_in(stage, "Ada")
         await stage.write(ada, "Write a guide")
         assert (stage.bot.turns[0].person.id, stage.bot.turns[0].person.name) == ("ada", "Ada")

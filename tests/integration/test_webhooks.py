@@ -55,7 +55,7 @@ async def test_a_run_with_an_approval_is_told_signed_and_in_order(tmp_path: Path
         one = desk_over(built.store, there.host)
         _, secret = await one.add(there.url)
         built.agents.say_all_good()
-        run_id = await built.turn("What is tea?", approvals="ask")
+        run_id = await built.turn("What is tea?", conversation="api:local:c1:", approvals="ask")
         state = await built.asked(run_id)
         (approval,) = state.open_approvals()
         await built.service.decide(approval.asked.approval_id, decision="approve", who=ADA)
@@ -77,7 +77,7 @@ async def test_a_run_with_an_approval_is_told_signed_and_in_order(tmp_path: Path
         assert post.headers["content-type"] == "application/json"
         assert post.path == "/hook?token=in-the-address"
         data = body["data"]
-        assert (data["run_id"], data["conversation_id"]) == (run_id, "web:local:general:c1")
+        assert (data["run_id"], data["conversation_id"]) == (run_id, "c1")
         assert data["workflow"] == "quartet"
         assert data["links"] == {"run": f"https://bot.example/v1/runs/{run_id}"}
         assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None

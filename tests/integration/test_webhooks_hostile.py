@@ -6,7 +6,9 @@ import asyncio
 import gc
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from bot.webhooks.addresses import AddressRefused, checked
+from bot.webhooks.addresses import AddressRefused, checked, resolve
 from bot.webhooks.sending import Outcome, Sender
 from tests.contract.store_harness import started
 from tests.integration.webhook_desk import OK, Desk, Post, always, desk, hang, receiver, status
@@ -316,6 +318,28 @@ async def test_plain_http_behind_https_is_a_failure() -> None:
         assert not there.posts
         del outcome
         gc.collect()  # a connection that was left open makes itself heard here
+
+
+async def test_names_are_asked_for_where_they_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, asked = threading.Event(), threading.Semaphore(0)
+
+    def never(*args: object, **options: object) -> list[object]:
+        asked.release()
+        assert silent.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(8))
+    lanes = [asyncio.create_task(resolve("hooks.example", 443)) for _ in range(50)]
+    try:
+        async with asyncio.timeout(30):
+            while not asked.acquire(blocking=False):  # noqa: ASYNC110 - threads know no event of the loop
+                await asyncio.sleep(0.01)
+            for _ in range(50):
+                assert await asyncio.to_thread(int, "7") == 7
+    finally:
+        silent.set()
+        await asyncio.gather(*lanes)
 
 
 # ── all of them at once ──────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.frames import CloseCode
 from websockets.sync.client import connect
 
+from tests.event_lines import EventLines
 from tests.journey.bot_process import Bot
 
 GIVE_UP_S = 60.0
@@ -31,23 +32,11 @@ class Frame(NamedTuple):
 
 def frames(lines: Iterable[str]) -> Iterator[Frame]:
     """The events of a stream, as an EventSource reads them."""
-    id_, event, data = "", "message", list[str]()
+    read = EventLines()
     for line in lines:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        match name:
-            case "id":
-                id_ = value
-            case "event":
-                event = value
-            case "data":
-                data.append(value)
-            case _ if not line:
-                if data:
-                    yield Frame(id_, event, json.loads("\n".join(data)))
-                id_, event, data = "", "message", []
-            case _:
-                pass  # a comment
+        event = read.take(line)
+        if event and "data" in event:
+            yield Frame(event.get("id", ""), event.get("event", "message"), json.loads(event["data"]))
 
 
 def client(bot: Bot) -> httpx2.Client:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 import pytest
-import pytest_asyncio
 
 from tests.journey.desks.web import WebTalk
 from tests.journey.shipped import ModelsDesk, RulesDesk, approves, said
@@ -26,20 +23,6 @@ edges:
 answer: {draft: notes}
 """
 MENDED = BROKEN.replace("of: note}", "of: notes}")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rules(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[RulesDesk]:
-    """A bot without models."""
-    async with RulesDesk(tmp_path_factory.mktemp("rules")) as desk:
-        yield desk
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def models(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ModelsDesk]:
-    """A bot with models that answer from a script."""
-    async with ModelsDesk(tmp_path_factory.mktemp("models")) as desk:
-        yield desk
 
 
 async def test_plain_words_become_a_workflow_that_is_shown_approved_saved_and_run(rules: RulesDesk) -> None:
@@ -91,9 +74,9 @@ async def test_a_shipped_name_is_refused_in_the_form_and_a_free_one_is_named(rul
     await talk.ended("completed", "completed")
 
 
-async def test_a_models_broken_draft_comes_back_to_it_with_line_and_reason(models: ModelsDesk) -> None:
+async def test_a_models_broken_draft_comes_back_to_it_with_line_and_reason(scripted: ModelsDesk) -> None:
     draft = {"explanation": "Writes notes and asks.", "schedule": "", "time_zone": ""}
-    models.script(
+    scripted.script(
         workflow_designer=[
             {"output": {**draft, "yaml": BROKEN}},
             {"output": {**draft, "yaml": MENDED, "schedule": "61 * * * *"}},
@@ -101,7 +84,7 @@ async def test_a_models_broken_draft_comes_back_to_it_with_line_and_reason(model
         ],
         technical_writer=[said("# Notes\n\nAll is new.")],
     )
-    talk = await models.begins("/quartet design write release notes and let me approve")
+    talk = await scripted.begins("/quartet design write release notes and let me approve")
     await talk.waits()
     reasons = [fact["reason"] for fact in talk.facts("output_sent_back")]
     assert "draft:4:" in reasons[0]
@@ -109,17 +92,17 @@ async def test_a_models_broken_draft_comes_back_to_it_with_line_and_reason(model
     assert "the minute cannot be read" in reasons[1]
     await talk.presses("Approve")
     await talk.ended("completed")
-    run = await models.begins("/quartet run release_notes For version 3")
+    run = await scripted.begins("/quartet run release_notes For version 3")
     await approves(run, asked=1)
     await run.ended("completed")
     await run.sees("All is new.")
-    models.settled()
+    scripted.settled()
 
 
-async def test_a_model_that_never_mends_its_draft_is_given_up(models: ModelsDesk) -> None:
+async def test_a_model_that_never_mends_its_draft_is_given_up(scripted: ModelsDesk) -> None:
     draft = {"explanation": "Writes notes.", "schedule": "", "time_zone": "", "yaml": BROKEN}
-    models.script(workflow_designer=[{"output": draft}] * 8)
-    talk = await models.begins("/quartet design write release notes")
+    scripted.script(workflow_designer=[{"output": draft}] * 8)
+    talk = await scripted.begins("/quartet design write release notes")
     await talk.ended("failed")
     started = [fact for fact in talk.facts("step_started") if fact["node"] == "design"]
     sent_back = talk.facts("output_sent_back")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.builders import brief, draft, plan, review, task
 from tests.journey.shipped import ModelsDesk, RulesDesk, said, skipped, visits
@@ -22,28 +20,6 @@ def made(output: Any) -> dict[str, Any]:
 def judged(score: float) -> dict[str, Any]:
     """A review as a model gives it."""
     return {key: value for key, value in review(score).items() if key != "repeated"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rules(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[RulesDesk]:
-    """A bot without models."""
-    async with RulesDesk(tmp_path_factory.mktemp("rules")) as desk:
-        yield desk
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scripted(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ModelsDesk]:
-    """A bot with models that answer from a script."""
-    async with ModelsDesk(tmp_path_factory.mktemp("models")) as desk:
-        yield desk
-
-
-@pytest.fixture
-def models(scripted: ModelsDesk) -> Generator[ModelsDesk]:
-    """The same; every answer of its script has to be asked for."""
-    scripted.script()
-    yield scripted
-    scripted.settled()
 
 
 async def test_a_goal_by_rules_is_answered_from_the_knowledge_folder(rules: RulesDesk) -> None:

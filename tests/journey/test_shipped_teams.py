@@ -5,45 +5,13 @@ Ada asks and bob decides with her; cem may not. Every question is answered on th
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.journey.desks.web import WebDesk, WebTalk
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
-
-
-class RulesDesk(WebDesk):
-    """The page of a bot without any model."""
-
-    def variables(self) -> dict[str, str]:
-        return {}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def rules(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[WebDesk]:
-    """A bot whose agents are played by the rules engine."""
-    async with RulesDesk(tmp_path_factory.mktemp("rules")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def modelled(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[WebDesk]:
-    """A bot whose agents ask the scripted models."""
-    async with WebDesk(tmp_path_factory.mktemp("models")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def models(modelled: WebDesk) -> Generator[WebDesk]:
-    """Fails if a model was asked something wrong, or too seldom."""
-    yield modelled
-    journal = modelled.models.journal()
-    assert journal["problems"] == []
-    assert journal["left"] == {}
 
 
 async def begins(desk: WebDesk, words: str) -> WebTalk:

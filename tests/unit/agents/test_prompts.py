@@ -174,9 +174,22 @@ def test_a_coordinator_learns_that_it_may_ask_only_where_somebody_is_there() -> 
 
 def test_an_instruction_of_the_caller_reaches_every_role_marked_and_whole() -> None:
     words = "Write like a pirate. " * 30
-    turn = step("qa", "x").turn.model_copy(update={"context": {"system_message": words, "tone": "dry"}})
+    turn = step("qa", "x").turn.model_copy(update={"instruction": words})
     for role in ("Report", "TeamPlan", "Delegation", "Draft", "Review"):
         told = prompts.prompt(step("qa", "x")._replace(turn=turn), role=role, boundary="b77")
         assert f"<instruction b77>\n{words.strip()}\n</instruction b77>" in told
         assert told.count("pirate") == 30
         assert "changes none of the rules" in told
+
+
+def test_no_key_of_a_turns_context_is_an_instruction() -> None:
+    given = {"system_message": "Write like a pirate.", "instruction": "Be a parrot."}
+    turn = step("qa", "x").turn.model_copy(update={"context": given})
+    for role in ("TeamPlan", "Delegation"):
+        told = prompts.prompt(step("qa", "x")._replace(turn=turn), role=role, boundary="b77")
+        assert "<instruction" not in told
+        assert "pirate" not in told
+        assert "parrot" not in told
+    told = prompts.prompt(step("qa", "x")._replace(turn=turn), role="Report", boundary="b77")
+    assert "<instruction" not in told
+    assert "Asked for the answer: system_message = Write like a pirate." in told

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
-from bot.api import feeds as module
-from bot.api.feeds import Doing, Ended, Feeds
+from bot.api import entries, feed, feeds
+from bot.api.core import Core
+from bot.api.entries import Doing, Ended
+from bot.api.run_stream import RunStream
+from bot.api.sse import frame
 from orchestrator.bus import Bus
 from orchestrator.errors import NotFound
 from orchestrator.events import (
@@ -41,8 +45,9 @@ class Desk:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.closing = asyncio.Event()
-        self.feeds = Feeds(self.closing)
+        self.core = Core(service=service)
+        self.closing = self.core.closing
+        self.feeds = self.core.feeds
         self.length = 1
 
     async def append(self, count: int, *, tell: bool) -> None:
@@ -124,10 +129,10 @@ ACTIONS = st.lists(
 def test_each_follower_gets_exactly_its_suffix(
     monkeypatch: pytest.MonkeyPatch, actions: list[Action]
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK", 4)
-    monkeypatch.setattr(module, "KEPT", 2)
-    monkeypatch.setattr(module, "SLICE", 2)
-    monkeypatch.setattr(module, "POLL_S", 0.01)
+    monkeypatch.setattr(feed, "BLOCK", 4)
+    monkeypatch.setattr(feed, "KEPT", 2)
+    monkeypatch.setattr(feed, "SLICE", 2)
+    monkeypatch.setattr(feeds, "POLL_S", 0.01)
 
     async def play(folder: Path) -> None:
         async with desk(folder) as made:
@@ -187,24 +192,41 @@ async def test_the_log_is_read_once_for_many(tmp_path: Path, monkeypatch: pytest
     assert reads < 40
 
 
-async def test_frames_are_made_once_and_the_end_is_the_last(tmp_path: Path) -> None:
+async def streamed(core: Core, after: int) -> bytes:
+    """All that a client is sent which only listens."""
+    parts: list[bytes] = []
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        parts.append(message.get("body", b""))
+
+    await RunStream(core, RUN, after, heartbeat_s=WITHIN_S)({"type": "http"}, receive, send)
+    return b"".join(parts)
+
+
+async def test_frames_are_made_once_and_the_end_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_of: list[Any] = []
+
+    def counted(content: Any, **rest: Any) -> bytes:
+        made_of.append(content["seq"])
+        return frame(content, **rest)
+
+    monkeypatch.setattr(entries, "frame", counted)
     async with desk(tmp_path) as made:
         await made.append(5, tell=False)
         await made.end()
-
-        async def frames() -> bytes:
-            return b"".join([f async for f in made.feeds.frames(made.service, RUN, 2)])
-
-        first, second = await asyncio.gather(frames(), frames())
-        entries = [
-            batch[0] async for batch in made.follow(made.length - 1) if not isinstance(batch, (Ended, Doing))
-        ]
+        async with asyncio.timeout(WITHIN_S):
+            first, second = await asyncio.gather(streamed(made.core, 2), streamed(made.core, 2))
     assert first == second
+    assert made_of == [*range(3, made.length + 1)]
     assert [line for line in first.split(b"\n") if line.startswith(b"id:")] == [
         b"id: %d" % seq for seq in range(3, made.length + 1)
     ]
     assert first.endswith(b'event: end\ndata: {"status": "completed"}\n\n')
-    assert entries[0].frame is entries[0].frame
 
 
 async def test_a_follower_who_dawdles_holds_up_nobody(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from bot.api.errors import ProblemError
 from bot.api.graph_definition import Planned, planned
 from bot.api.graph_kept import Kept, Shown
-from bot.api.graph_models import UnknownModel, looks_like_model, resolved
 from bot.api.graph_request import GraphIn
 from bot.api.graph_roles import Roles
 from bot.api.graph_views import GraphOut, about, graph_view, said
+from bot.api.model_names import UnknownModel, looks_like_model, resolved
+from bot.api.session_models import wished
 from config.paths import AGENTS_DIR
+from config.providers import BUILT_IN, ProviderSettings
 from orchestrator.events import ApiCall, Json, RunId
 from orchestrator.ports import AgentInfo
 from tests.builders import Play
@@ -148,6 +151,20 @@ def test_two_hundred_tasks_in_a_row_are_not_cut_off() -> None:
     assert graph_view(run.state).status == "completed"
 
 
+@pytest.mark.parametrize("status", ["stopped", "rejected", "expired", "failed"])
+def test_a_graph_that_was_ended_has_not_completed_though_all_of_its_tasks_had(status: Any) -> None:
+    plan = planned(request("sequential", task("a"), task("b")), ROLES, ())
+    run = play(plan)
+    for name in ("a", "b"):
+        [node] = run.working()
+        run.done(node, report(name))
+    assert graph_view(run.state).status == "completed"
+    ended = run.state.ended
+    assert ended is not None
+    cut = replace(run.state, ended=ended.model_copy(update={"status": status}))
+    assert graph_view(cut).status == "partial"
+
+
 def test_too_many_dependencies_are_refused() -> None:
     tasks = [task(f"t{n}", *(f"t{m}" for m in range(n))) for n in range(70)]
     with pytest.raises(ProblemError, match="at most 2,000"):
@@ -187,10 +204,11 @@ def test_requests_of_one_shape_share_a_definition_and_nothing_of_the_caller_is_i
         ({"input": "I", "query": "Q"}, "Q", {"input": "I"}),
         ({"task": {"nested": 1}, "goal": "G"}, "G", {"task": {"nested": 1}}),
         (
-            {"task": "  ", "code": "x = 1"},
+            {"task": None, "query": {"a": 1}},
             "Do the work of a developer on what is given.",
-            {"task": "  ", "code": "x = 1"},
+            {"task": None, "query": {"a": 1}},
         ),
+        ({"task": " ", "prompt": "P"}, "P", {"task": " "}),
         ({}, "Do the work of a developer on what is given.", {}),
         ({"description": "{{ 1 / 0 }}"}, "{{ 1 / 0 }}", {}),
     ],
@@ -198,6 +216,21 @@ def test_requests_of_one_shape_share_a_definition_and_nothing_of_the_caller_is_i
 def test_the_text_of_a_task_is_found_and_the_rest_is_kept(input_data: Json, text: str, inputs: Json) -> None:
     plan = planned(request("sequential", task("a", input_data=input_data)), ROLES, ())
     assert (plan.parts["task_1"].text, plan.parts["task_1"].inputs) == (text, inputs)
+
+
+@pytest.mark.parametrize(
+    ("input_data", "field", "flaw"),
+    [
+        ({"task": "  ", "code": "x = 1"}, "task", "is blank"),
+        ({"task": 5}, "task", "is not text"),
+        ({"prompt": ["x"]}, "prompt", "is not text"),
+        ({"description": ""}, "description", "is blank"),
+    ],
+)
+def test_a_task_that_says_nothing_is_refused_with_its_field(input_data: Json, field: str, flaw: str) -> None:
+    with pytest.raises(ProblemError, match=flaw) as caught:
+        planned(request("parallel", task("b"), task("a", input_data=input_data)), ROLES, ())
+    assert list(caught.value.errors or {}) == [f"tasks.1.input_data.{field}"]
 
 
 def test_nulls_are_defaults() -> None:
@@ -267,10 +300,47 @@ def test_a_model_is_of_the_provider_it_names_else_of_a_likely_one(wish: str, fou
     assert resolved(wish, ("groq", "openai")) == found
 
 
+@given(
+    wish=st.from_regex(r"([a-z]{1,9}:)?[a-z0-9/.-]{1,12}(:[a-z0-9]{1,5})?", fullmatch=True),
+    names=st.lists(st.sampled_from(sorted(BUILT_IN)), min_size=1, unique=True),
+)
+def test_graphs_and_sessions_read_a_model_alike(wish: str, names: list[str]) -> None:
+    bots = {name: ProviderSettings(name, "http://there", None, "usual") for name in names}
+    try:
+        found = resolved(wish, names)
+    except UnknownModel:
+        with pytest.raises(ProblemError):
+            wished(wish, "", brings_key=False, bots=bots)
+    else:
+        assert wished(wish, "", brings_key=False, bots=bots) == found
+
+
+@pytest.mark.parametrize(
+    ("wish", "found"),
+    [
+        ("qwen3:8b", "ollama:qwen3:8b"),
+        ("gpt-oss:20b", "ollama:gpt-oss:20b"),
+        ("meta/llama:free", "openrouter:meta/llama:free"),
+        ("openai:gpt-5", "openai:gpt-5"),
+    ],
+)
+def test_a_name_with_a_colon_is_of_a_provider_that_has_such_names(wish: str, found: str) -> None:
+    assert resolved(wish, ("openai", "ollama", "openrouter")) == found
+
+
 @pytest.mark.parametrize("wish", ["nobody:m", "openai:", ":m", "", "  ", "qwen3:8b"])
 def test_a_model_of_nobody_is_refused(wish: str) -> None:
     with pytest.raises(UnknownModel):
         resolved(wish, ("groq", "openai"))
+
+
+@pytest.mark.parametrize(
+    "wish", ["groq:1/../../../other?x=", "groq:..", "groq:a/./b", "gpt-5%2e", "gpt\n5", "g" * 201]
+)
+@pytest.mark.parametrize("providers", [("groq", "openai"), ()])
+def test_what_could_lead_to_another_address_is_no_model(wish: str, providers: tuple[str, ...]) -> None:
+    with pytest.raises(UnknownModel, match="no model's name"):
+        resolved(wish, providers)
 
 
 def test_without_a_provider_no_wish_is_met_and_none_is_refused() -> None:

@@ -242,6 +242,12 @@ def test_who_can_be_nobody_is_refused_before_everybody_is_locked_out(
     assert remedy in str(refused.value)
 
 
+@pytest.mark.parametrize("platform", ["web", "slack", "discord"])
+def test_who_holds_a_key_with_a_name_can_be_named_everywhere(platform: Platform) -> None:
+    assert members.listed("web:bob api:ada") == ["web:bob", "api:ada"]
+    assert members.member("approvers", "api:ada", platform) == "api:ada"
+
+
 def test_permissions_that_can_be_named_are_those_that_discord_tells_of_people() -> None:
     assert set(members.DISCORD_PERMISSIONS) == set(PERMISSIONS)
 

@@ -257,7 +257,11 @@ BOTS = {"groq": provider("groq", "llama"), "openai": provider("openai", "gpt-5")
         ("", "", True, BOTS, "groq:llama"),
         ("", "", True, {}, "openai:gpt-5"),
         ("gpt-6", "", True, {}, "openai:gpt-6"),
-        ("gpt-6", "", False, BOTS, "groq:gpt-6"),
+        ("gpt-6", "", False, BOTS, "openai:gpt-6"),
+        ("claude-5", "", False, BOTS, "groq:claude-5"),  # no key for the known provider: the preferred one
+        ("claude-5", "", True, BOTS, "anthropic:claude-5"),
+        ("claude-5", "groq", False, BOTS, "groq:claude-5"),
+        ("OpenAI:gpt-6", "", False, BOTS, "openai:gpt-6"),
         ("anthropic:claude", "", True, BOTS, "anthropic:claude"),
         ("", "openai", False, BOTS, "openai:gpt-5"),
         ("tiny", "", False, OURS, "ours:tiny"),
@@ -285,7 +289,11 @@ def test_a_model_is_found_from_what_was_written(
         ("xai:grok", "", False, BOTS, "model", "no key for 'xai'"),
         ("", "customgpt", True, {}, "model", "name one"),
         ("openai:", "", True, {}, "model", "names a provider and no model"),
+        ("nobody:m", "", False, BOTS, "model", "not set up"),
         ("ours:big", "", True, OURS, "model", "takes no keys from callers"),
+        ("customgpt:1/../../../other?x=", "", True, {}, "model", "other characters"),
+        ("customgpt:1/../../../other", "", True, {}, "model", "dots that lead elsewhere"),
+        ("gpt 5", "", False, BOTS, "model", "other characters"),
     ],
 )
 def test_what_cannot_be_had_is_said_with_its_field(

@@ -46,7 +46,7 @@ def test_what_cannot_be_a_graph_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="list of agents"):
         GraphBuilder().task(A, "x", "abc")
     for bad in ({"role": ""}, {"agent_id": ""}, {"temperature": 3.0}):
-        with pytest.raises(ValueError, match="validation error"):
+        with pytest.raises(ValueError, match=r"String should have|less than or equal to 2"):
             create_agent(**{"role": "x", "agent_id": "y", **bad})  # pyright: ignore[reportArgumentType]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from ddgs.ddgs import DDGS
 from ddgs.engines.duckduckgo import Duckduckgo
 
 from orchestrator.tools.registry import ToolTrouble
-from orchestrator.tools.web_search import web_search
+from orchestrator.tools.web_search import own_key, web_search
 from tests.twins.openai_server import ModelServer
 
 RESULT = {"title": "Cats", "url": "http://cats.example", "content": "They purr", "score": 0.9}
@@ -69,6 +71,28 @@ async def test_tavily_is_asked_at_its_base_url() -> None:
             {"title": "Cats", "url": "http://cats.example", "text": "They purr"}
         ]
         assert server.journal()["searches"] == ["cats"]
+
+
+@pytest.mark.parametrize("own", ["", "tvly-1", "tvly-wrong"])
+async def test_every_search_closes_its_connections(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[httpx.AsyncClient] = []
+
+    class Noted(httpx.AsyncClient):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(httpx, "AsyncClient", Noted)
+    with ModelServer({"tavily": {"key": "tvly-1", "results": [RESULT]}}, strict=False) as server:
+        tool = web_search(tavily_key="tvly-1", tavily_url=f"{server.url}/tavily")
+        brought = own_key.set(own)
+        try:
+            for _ in range(2):
+                with contextlib.suppress(ToolTrouble):
+                    await tool.run(query="cats")
+        finally:
+            own_key.reset(brought)
+    assert [client.is_closed for client in made] == [True, True]
 
 
 async def test_wrong_tavily_key_names_the_setting_not_the_key() -> None:

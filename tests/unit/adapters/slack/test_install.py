@@ -22,7 +22,7 @@ from slack_sdk.oauth.installation_store import Installation
 from adapters.database import Database
 from adapters.errors import NotAllowed, PlatformDown
 from adapters.sealed import CannotOpen, Seal
-from adapters.slack.install import SCHEMA, Installations
+from adapters.slack.install import PURPOSE, SCHEMA, Installations
 from adapters.slack.oauth import States, oauth_flow
 from adapters.slack.scopes import bot_scopes
 from adapters.slack.tokens import Fixed, OneWorkspace
@@ -193,7 +193,7 @@ async def test_a_lost_key_stops_that_workspace_only_and_the_sentence_names_the_s
 @pytest.mark.parametrize("keys", [[], ["short"], [KEY, "fifteen letters"]])
 def test_weak_keys_are_refused(keys: list[str]) -> None:
     with pytest.raises(ValueError, match="QUARTET_SECRET_KEY") as refused:
-        Seal(keys)
+        Seal(keys, PURPOSE)
     assert "fifteen" not in str(refused.value)
 
 
@@ -206,13 +206,13 @@ def test_weak_keys_are_refused(keys: list[str]) -> None:
 def test_what_is_sealed_is_opened_by_any_of_the_keys_and_by_no_other(
     value: dict[str, Any], keys: list[str], stranger: str
 ) -> None:
-    sealed = Seal(keys[-1:]).shut(value)
-    assert Seal(keys).open(sealed) == value
+    sealed = Seal(keys[-1:], PURPOSE).shut(value)
+    assert Seal(keys, PURPOSE).open(sealed) == value
     if stranger not in keys:
         with pytest.raises(CannotOpen):
-            Seal([stranger]).open(sealed)
+            Seal([stranger], PURPOSE).open(sealed)
     with pytest.raises(CannotOpen):
-        Seal(keys).open(sealed[:-6] + b"AAAAA=")
+        Seal(keys, PURPOSE).open(sealed[:-6] + b"AAAAA=")
 
 
 # ── tokens that end ──────────────────────────────────────────────────────────────────────────

@@ -288,7 +288,7 @@ async def test_who_signs_in_with_a_named_key_is_called_so_whatever_they_write(tm
             await client.post("/c", data={"text": "hello"})
     people = [(turn.person.key, turn.person.name, turn.person.is_admin) for turn in bot.turns]
     assert people == [
-        ("web:key.ada", "ada", False),
+        ("api:ada", "ada", False),  # as over HTTP
         ("web:key-ada", "key.ada", True),  # nobody can call themselves a key
         ("web:ada", "ada", True),
     ]
