@@ -20,7 +20,12 @@ structlog.configure(
 )
 
 # Files that take minutes come first: a worker that began one last would keep the others waiting.
-LONG = ("tests/journey/", "tests/integration/test_cli.py", "tests/contract/test_adapters.py")
+LONG = (
+    "tests/journey/",
+    "tests/integration/test_api_schema.py",
+    "tests/integration/test_cli.py",
+    "tests/contract/test_adapters.py",
+)
 # Storms come last, when little else wants the processor: they need all of it.
 LAST = ("tests/journey/test_discord_storm.py", "tests/journey/test_slack_storm.py")
 # Real processes, or a real terminal, against limits in seconds: see "Tests" in docs/architecture.md.

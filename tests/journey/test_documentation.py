@@ -33,6 +33,7 @@ PAGES = [
 ]
 # Run by tests of their own: what serves (bot_process), what sets up (test_house and CI), HTTP (test_api).
 ELSEWHERE = re.compile(r"make |git |curl |quartet up|.*quartet worker")
+CLIENTS = {"QUARTET_URL", "QUARTET_API_KEY"}  # read by `quartet_client`, wherever it runs
 STANDS_FOR = {
     "ID": "RUN",
     "FILE": "config/workflows/quartet.yaml",
@@ -45,12 +46,28 @@ STANDS_FOR = {
 
 def pack(folder: Path) -> Path:
     """A small pack whose manifest does not list its files yet."""
-    (folder / "workflows").mkdir(parents=True)
+    (folder / "workflows").mkdir(parents=True, exist_ok=True)
     manifest = "name: tea\nversion: '1'\ndescription: Tea\nauthor: Ada\nworkflows: [workflows/tea.yaml]\n"
     (folder / "pack.yaml").write_text(manifest)
     workflow = "name: tea\nnodes: {look: {kind: agent, agent: researcher}}\n"
     (folder / "workflows" / "tea.yaml").write_text(workflow)
     return folder
+
+
+def commands(block: str) -> list[str]:
+    """Its commands: a line whose quotes are open goes on in the next one."""
+    found: list[str] = []
+    begun = ""
+    for line in block.splitlines():
+        begun = f"{begun}\n{line}" if begun else line
+        try:
+            shlex.split(begun, comments=True)
+        except ValueError:
+            continue
+        found.append(begun)
+        begun = ""
+    assert not begun, f"quotes stay open: {begun!r}"
+    return found
 
 
 def shell_lines() -> list[tuple[str, str]]:
@@ -59,7 +76,7 @@ def shell_lines() -> list[tuple[str, str]]:
     for page in PAGES:
         text = page.read_text()
         blocks = re.findall(r"^ *```(?:sh|bash|console)\n(.*?)^ *```", text, re.S | re.M)
-        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+        lines = [line for block in blocks for line in commands(block.replace("\\\n", " ")) if line.strip()]
         lines += re.findall(r"`((?:\.venv/bin/)?quartet [^`\n]*)`", text)
         found += [(page.name, line.strip()) for line in lines if not line.lstrip().startswith("#")]
     return found
@@ -147,7 +164,7 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
     text = page.read_text()
     named = set(re.findall(r"\b(?:SLACK|QUARTET|ORCHESTRATOR|DISCORD)_[A-Z_]+\b", text))
     named |= set(re.findall(r"^ *([A-Z][A-Z_]+)=", text, re.M))
-    assert named <= set(VARIABLES)
+    assert named <= {*VARIABLES, *CLIENTS}
 
 
 def test_the_way_to_slack_begins_with_nothing_and_leaves_nothing_out() -> None:

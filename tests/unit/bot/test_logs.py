@@ -64,7 +64,7 @@ def test_our_own_keys_and_tickets_are_masked_though_no_setting_holds_them(
     ticket = Tickets().issue(LOCAL)
     configure_logging(settings)
     structlog.get_logger("test").info("a call", path=f"/v1/runs?ticket={ticket}", header=f"Bearer {token}")
-    logging.getLogger("uvicorn.error").warning("GET /ws/x?ticket=%s&key=%s", ticket, token)
+    logging.getLogger("a.library").warning("GET /ws/x?ticket=%s&key=%s", ticket, token)
     written = capsys.readouterr().err
     assert written.count(f"qk_{key_id}_{MASK}") == 2  # which one it was, without what proves it
     assert written.count(f"qt_{MASK}") == 2
