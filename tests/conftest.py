@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.parity"]
+
+# How fast examples are drawn says how busy the machine is, not whether the code is right.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 # As the bot itself prints them: with all locals each traceback would take seconds, and show what is secret.
 structlog.configure(
