@@ -41,6 +41,7 @@ from bot.webhooks.book import WebhookBook
 from bot.webhooks.dispatcher import Dispatcher
 from bot.webhooks.sending import Sender
 from config.settings import Settings
+from orchestrator.agents.computing import Compute, in_thread
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.agents.spec import RULES
 from orchestrator.bus import Bus
@@ -101,6 +102,7 @@ async def open_core(
     platforms: Platforms | None = None,
     execute: bool = True,
     own: str | None = None,
+    compute: Compute = in_thread,
 ) -> AsyncGenerator[Core]:
     """Build the core, start its tasks and the adapters; end all of it when left.
 
@@ -111,6 +113,7 @@ async def open_core(
         execute: run agents and send cards here; False: only look and append facts.
         own: with a turn's inbox key, only the run of this turn is executed and shown here: a second
             process beside the server minds its own.
+        compute: where the rules engine works.
 
     Raises:
         ConfigError: an agent's or a workflow's file is wrong.
@@ -125,7 +128,9 @@ async def open_core(
     try:
         platforms = platforms or Platforms(())
         by_platform: dict[str, ChatAdapter] = {a.platform: a for a in (*adapters, *platforms.adapters())}
-        core = _assemble(settings, store, knowledge, models, definitions, by_platform, platforms, own)
+        core = _assemble(
+            settings, store, knowledge, models, definitions, by_platform, platforms, own, compute
+        )
         await core.roster.start(definitions.own)
         await core.workflows.load(definitions.workflows)
         async with _tasks(core, execute=execute, own=own):
@@ -216,6 +221,7 @@ def _assemble(
     adapters: dict[str, ChatAdapter],
     platforms: Platforms,
     own: str | None,
+    compute: Compute,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
     tools = _tools(settings, knowledge)
@@ -230,6 +236,7 @@ def _assemble(
         provider_limits=settings.provider_limits,
         draft_flaw=flaw,
         own=own_keys,
+        compute=compute,
     )
     # Agents have slots; deciding and stopping have not, so that no run waits for another's model.
     scheduler = LocalScheduler(store, clock=clock, concurrency=max(ADVANCED_AT_ONCE, settings.workers))

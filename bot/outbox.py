@@ -32,11 +32,12 @@ from orchestrator.engine.fold import apply, fold
 from orchestrator.engine.state import RunState
 from orchestrator.errors import OrchestratorError
 from orchestrator.events import RunId
-from orchestrator.ports import News, Store
+from orchestrator.ports import News, Store, Undelivered
 from orchestrator.workflow import Workflow
 
 log = structlog.get_logger(__name__)
 
+PLATFORMS = frozenset(get_args(Platform))
 KEPT_CONVERSATIONS = 10_000
 KEPT_STATES = 256  # folds kept in memory; others are folded again when their run goes on
 SWEEP_S = 2.0  # runs that another process advanced are noticed within this time
@@ -147,7 +148,7 @@ class Outbox:
         """Wait until all that the run's log holds has been shown, or cannot be."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
-            if run_id not in await self._store.undelivered():
+            if all(left.run_id != run_id for left in await self._store.undelivered()):
                 return
             await asyncio.sleep(0.02)
 
@@ -155,17 +156,22 @@ class Outbox:
         """Notice runs whose log went on without news: other processes, the time before a restart."""
         while True:
             try:
-                left = await self._store.undelivered()
-                for run_id in left:
-                    await self._shown_nowhere(run_id)
+                nobodys: list[Undelivered] = []  # asked for over HTTP: shown by nobody
+                for left in await self._store.undelivered():
+                    if not self._is_chat(left.conversation_id):
+                        nobodys.append(left)
+                    elif await self._conversation(left.run_id) is not None:
+                        self._news.put_nowait(News(left.run_id, 0))
+                # Once they have ended they are not looked at again.
+                await asyncio.gather(*(self._store.presented(n.run_id, n.seq) for n in nobodys if n.ended))
             except OrchestratorError as error:
                 # A full disk passes; the bot must not.
                 log.warning("the database fails", action="outbox_sweep_failed", error=str(error))
-                left = []
-            for run_id in left:
-                if self._conversations.get(run_id) is not None:
-                    self._news.put_nowait(News(run_id, 0))
             await asyncio.sleep(SWEEP_S)
+
+    def _is_chat(self, conversation: str) -> bool:
+        workspace = conversation.split(":", 1)[0]
+        return workspace in self._adapters or workspace in PLATFORMS
 
     async def _mark(self, group: asyncio.TaskGroup, news: News) -> None:
         run_id = news.run_id
@@ -196,18 +202,6 @@ class Outbox:
             while len(self._conversations) > KEPT_CONVERSATIONS:
                 self._conversations.pop(next(iter(self._conversations)))
         return self._conversations[run_id]
-
-    async def _shown_nowhere(self, run_id: RunId) -> None:
-        """An ended run that was asked for over HTTP is shown by nobody: it is not looked at again."""
-        if await self._conversation(run_id) is not None:
-            return
-        row = await self._store.run(run_id)
-        if (
-            row is not None
-            and row.ended_at
-            and row.conversation_id.split(":", 1)[0] not in get_args(Platform)
-        ):
-            await self._store.presented(run_id, row.seq)
 
     async def _drain(self, group: asyncio.TaskGroup, conversation: str, lane: _Lane) -> None:
         while lane.dirty:

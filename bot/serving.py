@@ -33,6 +33,7 @@ from bot.platforms import Platforms
 from bot.secret_keys import secret_keys
 from config.errors import ConfigError, ConfigProblem
 from config.settings import Settings
+from orchestrator.agents.computing import OwnProcess
 from orchestrator.infra.garbage import settle
 
 log = structlog.get_logger(__name__)
@@ -95,7 +96,7 @@ async def _run(
     try:
         web = _web(settings, ring)
         platforms = await asyncio.to_thread(_platforms, settings)
-        async with open_core(settings, adapters=[web], platforms=platforms) as core:
+        async with open_core(settings, adapters=[web], platforms=platforms, compute=OwnProcess()) as core:
             for adapter in core.adapters.values():
                 mount(api, adapter.routes())
             await fill(view, settings, core, web)

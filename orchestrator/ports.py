@@ -7,7 +7,7 @@ suite runs against every implementation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -58,6 +58,8 @@ class Accepted:
     run_id: RunId
     duplicate: bool  # the inbox key was there before; `run_id` is the run it made then
     queued_behind: int  # runs of the conversation that end first; 0: it started at once
+    begun: tuple[RunEvent, ...] = field(default=(), compare=False)
+    """The log of the new run so far; empty of a duplicate or a fork."""
 
 
 @dataclass(slots=True)
@@ -344,6 +346,15 @@ class Delivery:
     message: Json | None  # MessageRef, once known
 
 
+class Undelivered(NamedTuple):
+    """A run of which people have not seen all."""
+
+    run_id: RunId
+    conversation_id: str
+    seq: int  # of its last event
+    ended: bool
+
+
 class Deliveries(Protocol):
     """The outbox's memory: an intent is committed before each post."""
 
@@ -355,7 +366,7 @@ class Deliveries(Protocol):
         """Insert or replace by card id."""
         ...
 
-    async def undelivered(self) -> list[RunId]:
+    async def undelivered(self) -> list[Undelivered]:
         """Runs whose log is longer than what the outbox last presented (`presented`)."""
         ...
 

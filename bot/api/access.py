@@ -309,6 +309,7 @@ def _length(headers: Headers) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
+@functools.lru_cache(256)
 def _hostname(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").lower().rstrip(".")
@@ -316,6 +317,7 @@ def _hostname(host: str) -> str:
         return "not a host."
 
 
+@functools.lru_cache(256)
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

@@ -205,7 +205,8 @@ def _same(shown: str, expected: str) -> bool:
     return hmac.compare_digest(shown.encode("latin-1", "replace"), expected.encode("utf-8"))
 
 
-def _caller(connection: HTTPConnection) -> Caller:
+async def _caller(connection: HTTPConnection) -> Caller:
+    # Not for its own sake a coroutine: FastAPI calls plain functions in a thread, at every request.
     return cast("Caller", connection.scope[SCOPE_KEY])  # set by access.Guard, before any route
 
 
@@ -235,7 +236,7 @@ def needs(scope: Scope) -> Any:
     For sockets as well: raised before the socket is accepted, it refuses it.
     """
 
-    def check(caller: CallerOf) -> None:
+    async def check(caller: CallerOf) -> None:
         caller.require(scope)
 
     return Depends(check)
@@ -244,7 +245,7 @@ def needs(scope: Scope) -> Any:
 def needs_name() -> Any:
     """A route's dependency: 403 for whoever knows API_KEY, since the log is to say who decided."""
 
-    def check(caller: CallerOf) -> None:
+    async def check(caller: CallerOf) -> None:
         caller.require_name()
 
     return Depends(check)

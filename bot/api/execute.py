@@ -177,7 +177,7 @@ class Execute:
                     "goal", "is missing: text, or JSON of an object; or give the `id` of an execution"
                 )
             caller.require("run")
-            run_id, name, _ = await self._start(read_goal(goal), strategy, caller, idempotency_key)
+            run_id, name, *_ = await self._start(read_goal(goal), strategy, caller, idempotency_key)
             position = (0, 0)
         state = await service.state(run_id)
         workflow = await self._core.definition(state.created.workflow_digest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,6 +75,10 @@ class Kept:
             shown = _after(state, events, run_id)
         return self._keep(run_id, shown)
 
+    def begun(self, run_id: RunId, events: Sequence[RunEvent]) -> Shown:
+        """How far a run is that was started now."""
+        return self._keep(run_id, _after(None, events, run_id))
+
     async def row(self, store: Store, row: RunRow) -> Shown:
         """The same of a run in a list."""
         try:
@@ -110,7 +115,7 @@ class Kept:
         self._working.pop(run_id, None)
 
 
-def _after(state: RunState | None, events: list[RunEvent], run_id: RunId) -> Shown:
+def _after(state: RunState | None, events: Sequence[RunEvent], run_id: RunId) -> Shown:
     for event in events:
         state = apply(state, event)
     if state is None:

@@ -109,6 +109,8 @@ class Graphs:
             parts=plan.parts,
             about=about(body.workflow_type, plan.roles, plan.needs, body.metadata or {}),
         )
+        if started.begun:  # what it is now is known, and callers wait for no second look at the database
+            return _sent(self._kept.begun(started.run_id, started.begun))
         return _sent(await self._kept.now(service.store, started.run_id))
 
     def _known(self, service: Service) -> Roles:

@@ -23,6 +23,7 @@ from orchestrator.events import (
     Json,
     Priority,
     RunCreated,
+    RunEvent,
     RunId,
     RunSettings,
     TurnPart,
@@ -50,6 +51,7 @@ class Started(NamedTuple):
     run_id: RunId
     name: str  # what the family calls it
     again: bool  # this very call came before
+    begun: tuple[RunEvent, ...]  # the log so far; empty: look
 
 
 def workspace(family: Family) -> str:
@@ -191,7 +193,7 @@ async def start(
     )
     if accepted.duplicate:
         await _same(service, accepted.run_id, caller, family, key=key, digest=digest, name=name)
-    return Started(accepted.run_id, name, accepted.duplicate)
+    return Started(accepted.run_id, name, accepted.duplicate, accepted.begun)
 
 
 def unattended(core: Core) -> RunSettings:

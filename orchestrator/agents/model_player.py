@@ -1,16 +1,19 @@
-"""Agents that a model plays, or the rules engine. The model library loads in a thread, when needed."""
+"""Agents that a model plays, or the rules engine. The model library loads in a thread, if a model plays."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.agents.apart import Home, HomeSink, apart
+from orchestrator.agents import rules_player
+from orchestrator.agents.computing import Compute, in_thread
+from orchestrator.agents.journal import Journal
 from orchestrator.agents.models import Models
 from orchestrator.agents.own_models import Own, OwnModels
 from orchestrator.agents.player import AgentCard
+from orchestrator.agents.prompts import CHOOSERS
 from orchestrator.agents.spec import RULES, AgentBase, AgentSpec
 from orchestrator.errors import ModelRefused
 from orchestrator.events import Json
@@ -37,6 +40,7 @@ class Stage:
         everybody: the agents there are, for those that choose among them.
         draft_flaw: what is wrong with a drafted workflow, for the agent that drafts them.
         own: finds the models that a run brings itself; None: no run can.
+        compute: where the rules engine works.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Stage:
         everybody: Callable[[], Sequence[AgentInfo]],
         draft_flaw: DraftFlaw | None = None,
         own: OwnModels | None = None,
+        compute: Compute = in_thread,
     ) -> None:
         self.tools = tools
         self._models = models
@@ -55,7 +60,9 @@ class Stage:
         self._everybody = everybody
         self._draft_flaw = draft_flaw
         self._own = own
+        self._compute = compute
         self._built: dict[tuple[AgentSpec, tuple[str, ...], str], Agent[Turn, Artifact]] = {}
+        self._loaded = False  # the model library
         self._warm: asyncio.Task[None] | None = None
 
     def reference(self, spec: AgentSpec, chosen: str | None = None) -> str:
@@ -71,20 +78,22 @@ class Stage:
         return self._models.cheapest({self.reference(spec) for spec in specs})
 
     async def warm_up(self, specs: Iterable[AgentSpec]) -> None:
-        """Import the model library in a thread and build the agents. Safe to call again."""
+        """Make ready whoever plays these agents, in the background. Safe to call again."""
         if self._warm is None:
-            self._warm = asyncio.create_task(asyncio.to_thread(self._load, tuple(specs)))
+            self._warm = asyncio.create_task(self._make_ready(tuple(specs)))
         await asyncio.shield(self._warm)
 
-    def _load(self, specs: Sequence[AgentSpec]) -> None:
-        for module in ("orchestrator.agents.rules_engine", "genai_prices.data"):
-            import_module(module)
-
-        for spec in specs:
-            if self.reference(spec) == RULES:
-                self._agent(spec, None, "tool")
+    async def _make_ready(self, specs: Sequence[AgentSpec]) -> None:
+        if any(self.reference(spec) == RULES for spec in specs):
+            await self._compute(loaded)
         if self._models is not None:
-            self._models.warm_up()
+            await self._load_library()
+            await asyncio.to_thread(self._models.warm_up)
+
+    async def _load_library(self) -> None:
+        if not self._loaded:
+            await asyncio.to_thread(_load_library)
+            self._loaded = True
 
     def _agent(
         self, spec: AgentSpec, allowed: Sequence[str] | None, structured: Structured
@@ -126,43 +135,45 @@ class Stage:
         return await self._own.of(step.settings.own_keys)
 
     async def _play(self, spec: AgentSpec, step: StepInput, sink: StepSink, own: Own) -> Json:
-        from orchestrator.agents.prompts import CHOOSERS
-        from orchestrator.agents.runner import run_turn
-        from orchestrator.agents.turn import Turn
-
         # A run that brought a key uses nothing but its own model: another one would need the bot's key.
         chosen = step.model or step.settings.models.get(spec.name)
         reference = own.reference or self.reference(spec, chosen)
         models = None if reference == RULES else own.models or self._models
         allowed = allowed_tools(step)
         tools = self.tools.chosen(spec.tools, allowed)
-        if models is None:  # it computes, and so goes to a loop of its own
-            home = Home()
-            sink, tools = HomeSink(home, sink), [home.tool(tool) for tool in tools]
-        turn = Turn(
-            spec=spec,
-            step=step,
-            sink=sink,
-            tools={tool.name: tool for tool in tools},
-            reference=reference,
-            models=models,
-            # What comes with the program serves workflows of its own, and is nobody to choose.
-            agents=[a for a in self._everybody() if a.origin != "built_in"]
-            if spec.output in CHOOSERS
-            else (),
-            draft_flaw=self._draft_flaw,
-        )
+        # What comes with the program serves workflows of its own, and is nobody to choose.
+        chooses = spec.output in CHOOSERS
+        agents = [a for a in self._everybody() if a.origin != "built_in"] if chooses else []
+        journal: dict[str, Any] = {
+            "spec": spec,
+            "step": step,
+            "sink": sink,
+            "tools": {tool.name: tool for tool in tools},
+            "agents": agents,
+            "draft_flaw": self._draft_flaw,
+        }
         if models is None:
-            from orchestrator.agents.rules_engine import rules_model
+            return await rules_player.play(Journal(**journal), self._compute)
+        await self._load_library()
+        from orchestrator.agents.runner import run_turn
+        from orchestrator.agents.turn import Turn
 
-            agent = self._agent(spec, allowed, "tool")
-            return await apart(lambda: run_turn(agent, turn, rules_model(spec, step, turn.agents)))
+        turn = Turn(**journal, reference=reference, models=models)
         agent = self._agent(spec, allowed, models.structured(reference))
         if own.models is None:
             return await run_turn(agent, turn, models.model(reference))
         # Its client is made anew for each step, and that takes long: certificates are read.
         model = await asyncio.to_thread(models.model, reference)
         return await run_turn(agent, turn, model)
+
+
+def loaded() -> None:
+    """That this module is there is all: the rules engine comes with it."""
+
+
+def _load_library() -> None:
+    for module in ("orchestrator.agents.runner", "genai_prices.data"):
+        import_module(module)
 
 
 def allowed_tools(step: StepInput) -> Sequence[str] | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from orchestrator.agents.computing import Compute, in_thread
 from orchestrator.agents.health import Health
 from orchestrator.agents.matching import Matcher, nearest
 from orchestrator.agents.model_player import ModelPlayer, Stage
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+RULES_AT_ONCE = 2  # steps: while one is computed, the next one searches
 EXPECTED_S = 30.0  # so long a choice counts as load if its step does not begin
 NAMED = 20  # agents that a refusal names
 REMEMBERED = 10_000  # records that are kept of agents that are gone
@@ -80,6 +82,7 @@ class AgentRegistry:
         provider_limits: calls at once, by provider; those not named have no limit of their own.
         draft_flaw: what is wrong with a drafted workflow, for the agent that drafts them.
         own: finds the models that a run brings itself; None: no run can.
+        compute: where the rules engine works.
         random: for draws between equals; tests bring a seeded one.
         clock: monotonic seconds.
     """
@@ -94,6 +97,7 @@ class AgentRegistry:
         provider_limits: Mapping[str, int] = _NO_LIMITS,
         draft_flaw: DraftFlaw | None = None,
         own: OwnModels | None = None,
+        compute: Compute = in_thread,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,6 +108,7 @@ class AgentRegistry:
             everybody=self.infos,
             draft_flaw=draft_flaw,
             own=own,
+            compute=compute,
         )
         self._limits = provider_limits
         self._clock = clock
@@ -261,7 +266,7 @@ class AgentRegistry:
         except ValueError:  # it has no model, or one that no provider will know
             provider = ""
         if provider == RULES:
-            provider = ""
+            return Room(RULES, entry.player.card.max_concurrent, RULES_AT_ONCE)
         return Room(provider, entry.player.card.max_concurrent, self._limits.get(provider))
 
     def _settle(self, entry: _Entry) -> None:

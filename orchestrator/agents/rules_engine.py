@@ -1,30 +1,20 @@
-"""The agents without a language model: the same agents, tools and events, played by rules.
+"""The agents without a language model: the same agents, tools and events, played by rules. Pure.
 
-Each role is a pure function of the step and of what its tools returned. It extracts, arranges and
-checks; it invents nothing. Everything it makes is labelled `rules`.
+Each role is a function of the step and of what its tools returned. It extracts, arranges and checks;
+it invents nothing. Everything it makes is labelled `rules`. `rules_player.py` has it play a step.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    ModelResponsePart,
-    ToolCallPart,
-    ToolReturnPart,
-)
-from pydantic_ai.models.function import AgentInfo as CallInfo
-from pydantic_ai.models.function import FunctionModel
 
 from orchestrator.agents import (
+    flaws,
     rules_alone,
     rules_plan,
     rules_report,
@@ -33,8 +23,10 @@ from orchestrator.agents import (
     rules_team,
     rules_write,
 )
-from orchestrator.agents.spec import RULES, AgentSpec
-from orchestrator.artifacts import Artifact, Draft, Plan, ResearchBrief
+from orchestrator.agents.finishing import finished
+from orchestrator.agents.journal import material
+from orchestrator.agents.spec import AgentSpec
+from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Plan, ResearchBrief
 from orchestrator.events import Json
 from orchestrator.ports import AgentInfo, StepInput
 
@@ -43,34 +35,64 @@ ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 FOUND = 10  # passages asked for in each search
 
 
-def rules_model(spec: AgentSpec, step: StepInput, agents: Sequence[AgentInfo] = ()) -> FunctionModel:
-    """A model that answers this step by rules.
+class Worked(NamedTuple):
+    """What came of a step."""
+
+    made: Json  # the output as the agent gave it
+    output: Json  # as the run keeps it
+    flaw: str | None  # why it cannot count
+
+
+def searches(spec: AgentSpec, step: StepInput) -> list[Json]:
+    """Arguments of the searches that the step begins with; only research looks for something."""
+    if spec.output != "ResearchBrief":
+        return []
+    return [{"query": query, "limit": FOUND} for query in rules_research.queries(step)]
+
+
+def worked(
+    spec: AgentSpec,
+    step: StepInput,
+    results: Sequence[Any],
+    agents: Sequence[AgentInfo] = (),
+    made: Json | None = None,
+) -> Worked:
+    """Play a step.
 
     Args:
+        spec: the agent.
+        step: what it knows.
+        results: what its searches returned, failures left out.
         agents: those there are, for agents that choose among them.
+        made: what it gave before a crash; None: nothing.
     """
-
-    async def answer(messages: list[ModelMessage], info: CallInfo) -> ModelResponse:
-        returned = _returned(messages)
-        searching = spec.output == "ResearchBrief" and any(t.name == SEARCH for t in info.function_tools)
-        if searching and returned is None:
-            calls: list[ModelResponsePart] = [
-                ToolCallPart(SEARCH, {"query": query, "limit": FOUND}, tool_call_id=f"search-{n}")
-                for n, query in enumerate(rules_research.queries(step), start=1)
-            ]
-            if calls:
-                return ModelResponse(parts=calls)
-        if spec.output == "Report":  # may look at thousands of lines
-            made: Artifact = await asyncio.to_thread(rules_report.report, step, spec.capabilities)
-        else:
-            made = _made(spec.output, step, returned or [], agents)
-        tool = info.output_tools[0].name
-        return ModelResponse(parts=[ToolCallPart(tool, made.model_dump(mode="json"), tool_call_id="output")])
-
-    return FunctionModel(answer, model_name=RULES)
+    output = _kept(spec.output, made)
+    if output is None:
+        passages = [cast("Json", p) for found in results for p in _list(found) if isinstance(p, dict)]
+        output = _made(spec, step, passages, agents)
+    return Worked(
+        output.model_dump(mode="json"),
+        finished(output, step, material(step, results)).model_dump(mode="json"),
+        flaws.flaw(output, step, agents),
+    )
 
 
-def _made(output: str, step: StepInput, passages: Sequence[Json], agents: Sequence[AgentInfo]) -> Artifact:
+def _kept(output: str, made: Json | None) -> Artifact | None:
+    with suppress(ValidationError):  # another version of the program gave it
+        return None if made is None else ARTIFACTS[output].model_validate(made)
+    return None
+
+
+def _list(given: Any) -> list[Any]:
+    return cast("list[Any]", given) if isinstance(given, list) else []
+
+
+def _made(
+    spec: AgentSpec, step: StepInput, passages: Sequence[Json], agents: Sequence[AgentInfo]
+) -> Artifact:
+    output = spec.output
+    if output == "Report":
+        return rules_report.report(step, spec.capabilities)
     if output == "ResearchBrief":
         return rules_research.brief(step, passages)
     if output == "TeamPlan":
@@ -113,19 +135,3 @@ def latest(step: StepInput, kind: type[ArtifactT], mark: str) -> ArtifactT | Non
             with suppress(ValidationError):  # another kind may have a field of this name too
                 return kind.model_validate(output)
     return None
-
-
-def _returned(messages: list[ModelMessage]) -> list[Json] | None:
-    """Passages of all searches so far; None: there was no search yet."""
-    parts = [
-        p for m in messages if isinstance(m, ModelRequest) for p in m.parts if isinstance(p, ToolReturnPart)
-    ]
-    searches = [p for p in parts if p.tool_name == SEARCH]
-    if not searches:
-        return None
-    passages: list[Json] = []
-    for part in searches:
-        content: Any = part.content
-        if part.outcome == "success" and isinstance(content, list):
-            passages += [p for p in cast(list[Any], content) if isinstance(p, dict)]
-    return passages

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pydantic_ai
 from pydantic_ai import Agent, ModelRetry, PromptedOutput, RunContext, Tool, ToolOutput
@@ -22,22 +22,23 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool, WrapperToolset
 from pydantic_ai.usage import UsageLimits
 
-from orchestrator.agents import checks, flaws, prompts
+from orchestrator.agents import flaws, prompts
+from orchestrator.agents.finishing import finished
+from orchestrator.agents.journal import material, output_tool
 from orchestrator.agents.messages import Replay
 from orchestrator.agents.models import Structured, on_retry
 from orchestrator.agents.spec import AgentSpec
-from orchestrator.agents.turn import Turn, output_tool
-from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Report, ResearchBrief, Review
+from orchestrator.agents.turn import Turn
+from orchestrator.artifacts import ARTIFACTS, Artifact
 from orchestrator.errors import LimitReached, ModelUnavailable, OutputInvalid
 from orchestrator.events import Json
-from orchestrator.ports import StepInput
 from orchestrator.tools.registry import AgentTool
 
 pydantic_ai.BANNER_ENABLED = False  # at a terminal its first-run greeting would fall into our cards
 MANY = 1_000  # retry budgets that the library keeps; we count ourselves, across crashes
 
 
-class Journal(WrapperToolset[Turn]):
+class Journalled(WrapperToolset[Turn]):
     """Tool calls go through the turn's journal."""
 
     async def call_tool(
@@ -58,7 +59,7 @@ def build(spec: AgentSpec, tools: Sequence[AgentTool], structured: Structured) -
     toolsets: list[AbstractToolset[Turn]] = []
     if tools and structured == "tool":
         functions = [Tool[Turn](t.run, name=t.name, description=t.description) for t in tools]
-        toolsets = [Journal(FunctionToolset[Turn](functions))]
+        toolsets = [Journalled(FunctionToolset[Turn](functions))]
     agent = Agent[Turn, Artifact](
         output_type=output,
         deps_type=Turn,
@@ -100,7 +101,7 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
     except AgentRunError as error:
         if turn.broken is not None:
             raise turn.broken from None
-        trouble = turn.models.trouble(error, turn.reference) if turn.models else None
+        trouble = turn.models.trouble(error, turn.reference)
         if trouble is not None:
             raise trouble from None  # the foreign error's chain can hold request headers
         if isinstance(error, UnexpectedModelBehavior):
@@ -110,7 +111,7 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
         raise ModelUnavailable(f"{spec.title}: {turn.reference} failed ({type(error).__name__}).") from None
     finally:
         on_retry.reset(listening)
-    return finished(output, turn).model_dump(mode="json")
+    return finished(output, turn.step, material(turn.step, turn.results())).model_dump(mode="json")
 
 
 async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Artifact:
@@ -128,7 +129,7 @@ async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> A
         usage_limits=UsageLimits(
             request_limit=spec.max_model_calls,
             tool_calls_limit=spec.max_tool_calls,
-            total_tokens_limit=None if turn.models is None else spec.max_tokens,
+            total_tokens_limit=spec.max_tokens,
         ),
     ) as run:
         recorded = False  # whether the answer under way comes from the record
@@ -148,26 +149,3 @@ async def _converse(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> A
     if run.result is None:
         raise UnexpectedModelBehavior("the turn ended without an output")
     return run.result.output
-
-
-def finished(output: Artifact, turn: Turn) -> Artifact:
-    """The output as the run keeps it."""
-    if isinstance(output, ResearchBrief):
-        return checks.tidy_brief(output, turn.material())
-    if isinstance(output, Draft):
-        return checks.mark_citations(output, source_ids(turn.step))
-    if isinstance(output, Review):
-        return checks.reviewed(output, turn.step.previous_reviews)
-    if isinstance(output, Report):
-        return checks.tidy_report(output)
-    return output
-
-
-def source_ids(step: StepInput) -> list[int]:
-    """Numbers of the sources that the run has."""
-    ids: list[int] = []
-    for output in step.outputs.values():
-        for source in cast(list[dict[str, Any]], output.get("sources") or []):
-            if isinstance(source.get("id"), int):
-                ids.append(source["id"])
-    return ids

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.events import RunId
 from orchestrator.infra.sqlite_transaction import Transaction
-from orchestrator.ports import Delivery
+from orchestrator.ports import Delivery, Undelivered
 
 
 def deliveries(database: sqlite3.Connection, run_id: RunId) -> dict[str, Delivery]:
@@ -45,11 +45,12 @@ def save_delivery(transaction: Transaction, delivery: Delivery) -> None:
     )
 
 
-def undelivered(database: sqlite3.Connection) -> list[RunId]:
+def undelivered(database: sqlite3.Connection) -> list[Undelivered]:
     """See `Deliveries.undelivered`."""
-    return [
-        RunId(run_id) for (run_id,) in database.execute("SELECT id FROM runs WHERE unshown = 1 ORDER BY n")
-    ]
+    rows = database.execute(
+        "SELECT id, conversation_id, seq, ended_at IS NOT NULL FROM runs WHERE unshown = 1 ORDER BY n"
+    )
+    return [Undelivered(RunId(row[0]), row[1], row[2], bool(row[3])) for row in rows]
 
 
 def presented(transaction: Transaction, run_id: RunId, seq: int) -> None:

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from orchestrator.errors import NotFound, OrchestratorError, Refused
@@ -83,7 +84,8 @@ class Accept(Work[Accepted]):
                 keys[key] = each.run_id
                 taken.add(each.run_id)
                 rows.add(transaction, each, position, start=not earlier)
-                outcomes.append(Accepted(each.run_id, duplicate=False, queued_behind=earlier))
+                begun = () if each.past else _begun(each, transaction.at, start=not earlier)
+                outcomes.append(Accepted(each.run_id, duplicate=False, queued_behind=earlier, begun=begun))
         rows.write(transaction)
         for each, outcome in zip(wanted, outcomes, strict=True):
             if outcome is not None and each.past and not isinstance(outcome, OrchestratorError):
@@ -92,6 +94,11 @@ class Accept(Work[Accepted]):
             _known(transaction, RunId(keys[each.created.turn.key])) if outcome is None else outcome
             for each, outcome in zip(wanted, outcomes, strict=True)
         ]
+
+
+def _begun(accept: Accept, at: datetime, *, start: bool) -> tuple[RunEvent, ...]:
+    created = RunEvent(accept.run_id, 1, at, accept.created)
+    return (created, RunEvent(accept.run_id, 2, at, RunStarted())) if start else (created,)
 
 
 def known(database: sqlite3.Connection, key: str) -> RunId | None:

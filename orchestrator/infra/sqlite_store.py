@@ -52,6 +52,7 @@ from orchestrator.ports import (
     RunRow,
     Schedule,
     ScheduleState,
+    Undelivered,
     WorkflowVersion,
 )
 from orchestrator.webhooks import (
@@ -318,7 +319,7 @@ class SqliteStore:
         """See `Deliveries.save_delivery`."""
         await self._writer.do(lambda t: sqlite_deliveries.save_delivery(t, delivery), touches=())
 
-    async def undelivered(self) -> list[RunId]:
+    async def undelivered(self) -> list[Undelivered]:
         """See `Deliveries.undelivered`."""
         return await self._read(sqlite_deliveries.undelivered)
 

@@ -283,9 +283,9 @@ class TestAppending:
         assert epoch is not None
         await store.append(run_id, [begun()], epoch=epoch, expected_seq=2, status="running")
         await store.presented(run_id, 3)
-        assert await store.undelivered() == []
+        assert [left.run_id for left in await store.undelivered()] == []
         await store.append(run_id, [done()], epoch=epoch, expected_seq=3, status="running")
-        assert await store.undelivered() == [run_id]
+        assert [left.run_id for left in await store.undelivered()] == [run_id]
         await store.release(run_id, epoch, seen=4)
         assert await store.to_wake() == []
         await store.append(run_id, [steered("k9")], epoch=None)

@@ -12,7 +12,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.agents import checks, flaws
-from orchestrator.artifacts import ARTIFACTS, Artifact, Draft, Report, ResearchBrief, Review
+from orchestrator.agents.finishing import finished
+from orchestrator.artifacts import ARTIFACTS, Artifact
 from orchestrator.errors import AgentFailed
 from orchestrator.events import Json
 from orchestrator.ports import StepInput, StepSink
@@ -189,25 +190,8 @@ def artifact(given: object, step: StepInput, output: str, whose: str) -> Json:
     reason = flaws.flaw(made, step)
     if reason:
         raise AgentFailed(f"{whose}: its {output} cannot be used: {one_line(reason)}")
-    return _finished(made, step).model_dump(mode="json")
-
-
-def _finished(made: Artifact, step: StepInput) -> Artifact:
-    if isinstance(made, ResearchBrief):
-        # It has looked at its sources itself; whoever set it up vouches for what it quotes.
-        return checks.tidy_brief(made, list(checks.texts_in(made.model_dump())))
-    if isinstance(made, Draft):
-        return checks.mark_citations(made, _source_ids(step))
-    if isinstance(made, Review):
-        return checks.reviewed(made, step.previous_reviews)
-    if isinstance(made, Report):
-        return checks.tidy_report(made)
-    return made
-
-
-def _source_ids(step: StepInput) -> list[int]:
-    sources = [source for made in step.outputs.values() for source in dicts(made.get("sources"))]
-    return [source["id"] for source in sources if isinstance(source.get("id"), int)]
+    # It has looked at its sources itself; whoever set it up vouches for what it quotes.
+    return finished(made, step, list(checks.texts_in(made.model_dump()))).model_dump(mode="json")
 
 
 def dicts(given: Any) -> list[Json]:

@@ -344,9 +344,9 @@ def test_room_names_provider_and_limits() -> None:
     assert agents.room("own", RunSettings(models={"own": "no model"})) == Room("", 3, None)
 
 
-def test_agents_of_the_rules_engine_use_no_provider() -> None:
-    agents = AgentRegistry(specs(model="openai:gpt-5"), tools=Tools(), provider_limits={"rules": 1})
-    assert agents.room("builder", SETTINGS) == Room("", None, None)
+def test_agents_of_the_rules_engine_share_what_computes_for_them() -> None:
+    agents = AgentRegistry(specs(model="openai:gpt-5"), tools=Tools(), provider_limits={"openai": 1})
+    assert agents.room("builder", SETTINGS) == Room("rules", None, 2)
 
 
 def test_what_a_file_says_of_an_agent_is_what_lists_and_engine_are_told() -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from orchestrator.agents.rules_engine import _made  # pyright: ignore[reportPrivateUsage]
+from orchestrator.agents.rules_engine import worked
 from orchestrator.artifacts import Draft
 from orchestrator.events import Json
 from tests.builders import brief, plan, task
-from tests.unit.agents.steps import step
+from tests.unit.agents.steps import specs, step
 
 PLAN = plan("Explain tea", task("first", "Tea"), task("second", "Leaves"))
 
 
 def drafted(item: Json | None) -> list[str]:
-    made = _made(
-        "Draft", step("builder", "What is tea?", outputs={"r": brief(), "p": PLAN}, item=item), [], []
-    )
-    assert isinstance(made, Draft)
+    [builder] = [spec for spec in specs() if spec.name == "builder"]
+    given = step("builder", "What is tea?", outputs={"r": brief(), "p": PLAN}, item=item)
+    made = Draft.model_validate(worked(builder, given, []).made)
     return [result.task_id for result in made.task_results]
 
 

@@ -110,7 +110,8 @@ class Office:
         """Everything is shown, and it is what the log says."""
         await self.outbox.settle(run_id, within_s=WITHIN_S)
         self.check_alive()
-        assert run_id not in await self.store.undelivered(), f"not settled; calls: {self.platform.calls[-6:]}"
+        left = [left.run_id for left in await self.store.undelivered()]
+        assert run_id not in left, f"not settled; calls: {self.platform.calls[-6:]}"
 
     def shown(self, run_id: RunId = R1) -> list[str]:
         return [

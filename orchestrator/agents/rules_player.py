@@ -1,0 +1,118 @@
+"""One step of an agent that rules play: searches, the output, both recorded as a model's answers are.
+
+Looks at rules and steps alone, so that a bot without models never loads a model library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from orchestrator.agents import rules_engine
+from orchestrator.agents.computing import Compute
+from orchestrator.agents.journal import Journal, output_tool
+from orchestrator.agents.rules_engine import SEARCH
+from orchestrator.agents.spec import RULES
+from orchestrator.errors import LimitReached, OutputInvalid
+from orchestrator.events import Json, ModelAnswered, ToolCall, ToolReturned, Usage
+
+OUTPUT: Final = "output"  # the id of the call that gives the output
+
+
+async def play(journal: Journal, compute: Compute) -> Json:
+    """Work on a step.
+
+    Args:
+        journal: of this turn; what an earlier try recorded is not done again.
+        compute: where the rules do their work.
+
+    Raises:
+        StepError: it could not be done.
+        Fenced: the run is somebody else's.
+    """
+    spec = journal.spec
+    journal.sink.doing(spec.doing)
+    try:
+        async with asyncio.timeout(spec.timeout_s):
+            return await _played(journal, compute)
+    except TimeoutError as error:
+        raise LimitReached(
+            f"{spec.title} did not end within {spec.timeout_s:g} s (timeout_s of the agent).", retryable=True
+        ) from error
+
+
+async def _played(journal: Journal, compute: Compute) -> Json:
+    spec, step = journal.spec, journal.step
+    before = [fact for fact in step.recorded if isinstance(fact, ModelAnswered)]
+    made = _given(before)
+    if made is None or len(before) > 1:  # else it gave its output at once
+        await _search(journal, before[0] if before else None)
+    results = journal.results()
+    begun = time.monotonic()
+    # A mapping of the inputs may be a view, which does not travel.
+    sent = step._replace(inputs=dict(step.inputs), outputs=dict(step.outputs))
+    worked = await compute(rules_engine.worked, spec, sent, results, tuple(journal.agents), made)
+    if worked.made != made:
+        call = ToolCall(call_id=OUTPUT, tool=output_tool(spec.output), arguments=worked.made)
+        await _answer(journal, [call], time.monotonic() - begun)
+    flaw = worked.flaw
+    if flaw is None and spec.output == "WorkflowDraft" and journal.draft_flaw is not None:
+        flaw = await asyncio.to_thread(journal.draft_flaw, str(worked.made.get("yaml") or ""))
+    if flaw:
+        raise OutputInvalid(
+            f"{spec.title}: what the rules made cannot be used: {' '.join(flaw.split())[:300]}"
+        )
+    return worked.output
+
+
+def _given(before: Sequence[ModelAnswered]) -> Json | None:
+    """The output that was recorded before a crash."""
+    for answer in before:
+        for bit in answer.bits:
+            if isinstance(bit, ToolCall) and bit.call_id == OUTPUT:
+                return bit.arguments
+    return None
+
+
+async def _search(journal: Journal, before: ModelAnswered | None) -> None:
+    """The searches that a step begins with; those that were asked for before a crash are asked again."""
+    if before is not None:
+        calls = [bit for bit in before.bits if isinstance(bit, ToolCall) and bit.call_id != OUTPUT]
+    elif SEARCH in journal.tools:
+        found = rules_engine.searches(journal.spec, journal.step)
+        calls = [
+            ToolCall(call_id=f"search-{n}", tool=SEARCH, arguments=given) for n, given in enumerate(found, 1)
+        ]
+    else:
+        return
+    calls = [call for call in calls if call.tool in journal.tools]
+    if not calls:
+        return
+    if before is None:
+        await _answer(journal, calls, 0.0)
+    else:
+        journal.call = before.call
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(_call(journal, call))
+
+
+async def _call(journal: Journal, call: ToolCall) -> ToolReturned:
+    return await journal.tool_result(call.tool, call.arguments, call.call_id)
+
+
+async def _answer(journal: Journal, bits: Sequence[ToolCall], seconds: float) -> None:
+    journal.call += 1
+    await journal.sink.record(
+        ModelAnswered(
+            **journal.place,
+            call=journal.call,
+            provider=RULES,
+            model=RULES,
+            bits=tuple(bits),
+            usage=Usage(calls=1),
+            seconds=round(seconds, 4),
+        )
+    )
