@@ -23,11 +23,11 @@ from orchestrator.ports import RunRow
 from orchestrator.service import Service
 from orchestrator.workflow import Workflow
 
-DEFINITIONS: Final = 128  # kept; graphs of callers are not asked for by their definition
-
 if TYPE_CHECKING:
     from bot.own_keys import OwnKeys
     from bot.webhooks.book import WebhookBook
+
+DEFINITIONS: Final = 128  # kept; graphs of callers are not asked for by their definition
 
 
 class Component(BaseModel):

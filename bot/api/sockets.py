@@ -40,6 +40,9 @@ CHATTER_S: Final = 1.0
 MAX_MESSAGE: Final = 1_048_576  # bytes; a socket keeps one that is not understood yet
 BEAT_S: Final = 15.0  # so often it is looked whether the key of an open socket still counts
 CLOSE_S: Final = 5.0  # a peer that does not read is not waited for longer than this to say goodbye
+# Longer than clients and proxies keep a connection for the next call (nginx: 60 s): whoever closes it
+# must not be the one that is called just then.
+KEEP_ALIVE_S: Final = 75
 PING_S: Final = 20.0  # a peer that answers no ping for so long has gone
 MAX_REASON: Final = 123  # bytes of a close frame's reason
 NORMAL: Final = 1000
@@ -48,7 +51,7 @@ BROKEN: Final = 1011
 
 
 def server_settings(max_size: int) -> dict[str, Any]:
-    """What uvicorn has to know for sockets.
+    """What uvicorn has to know for sockets, and for connections that are used again.
 
     Args:
         max_size: bytes of a body; of a message at most `MAX_MESSAGE`. A longer one closes with 1009.
@@ -59,6 +62,7 @@ def server_settings(max_size: int) -> dict[str, Any]:
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,
         "ws_per_message_deflate": False,  # costs each socket hundreds of kilobytes
+        "timeout_keep_alive": KEEP_ALIVE_S,
     }
 
 

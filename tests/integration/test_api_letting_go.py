@@ -208,3 +208,20 @@ async def _all(peer: Any) -> AsyncGenerator[str]:
     with suppress(ConnectionClosed):
         while True:
             yield await peer.recv()
+
+
+async def test_a_connection_is_kept_for_the_next_call(tmp_path: Path) -> None:
+    """Clients keep one for 5 s and longer: closed sooner, the call that comes just then is lost."""
+    async with api(tmp_path) as a:
+        reader, writer = await asyncio.open_connection("127.0.0.1", a.client.base_url.port)
+        async with asyncio.timeout(WITHIN_S):
+            for pause_s in (0.0, 6.0):
+                await asyncio.sleep(pause_s)
+                writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                [length] = [
+                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+                ]
+                await reader.readexactly(int(length.split(b":")[1]))
+        writer.close()
