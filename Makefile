@@ -18,7 +18,7 @@ INSTALL = $(UV) pip install -q --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up install dev test fmt format-check lint types imports unit bench docs platforms
+.PHONY: help up install dev test fmt format-check lint types imports bench docs platforms
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='	' read -r name text; do \
@@ -30,7 +30,13 @@ up: $(VENV)/.base ## set up, start the bot and print its address; options: make 
 install: $(VENV)/.base ## only the set-up: .venv/bin/quartet is there afterwards
 	@echo "$(BIN)/quartet is ready: $(BIN)/quartet up, $(BIN)/quartet ask --help"
 
-test: dev format-check lint types imports unit ## set up with the test tools and run every check that CI runs
+# Tests mostly wait, so types are checked beside them with what is left over of the machine. What went wrong with
+# them is printed behind the tests; if nothing did, pytest's closing line is the last one.
+test: dev format-check lint imports ## set up with the test tools and run every check that CI runs
+	@nice -n 15 $(BIN)/basedpyright >$(VENV)/types.txt 2>&1 & types=$$!; \
+	$(PYTEST); tests=$$?; \
+	wait $$types || { cat $(VENV)/types.txt; exit 1; }; \
+	exit $$tests
 
 fmt: dev ## format the code
 	@$(BIN)/ruff check -q --select I --fix . && $(BIN)/ruff format .
@@ -60,9 +66,7 @@ dev: $(VENV)/.dev
 format-check: dev
 	@$(BIN)/ruff format --check .
 
-# After the quick checks, so that pytest's closing line is the last one.
-unit: format-check lint types imports
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # A fresh .venv. Python 3.11 or newer, or one clear line.
 $(BIN)/python:

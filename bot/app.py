@@ -129,7 +129,16 @@ async def open_core(
         platforms = platforms or Platforms(())
         by_platform: dict[str, ChatAdapter] = {a.platform: a for a in (*adapters, *platforms.adapters())}
         core = _assemble(
-            settings, store, knowledge, models, definitions, by_platform, platforms, own, compute
+            settings,
+            store,
+            knowledge,
+            models,
+            definitions,
+            by_platform,
+            platforms,
+            own,
+            compute,
+            executes=execute,
         )
         await core.roster.start(definitions.own)
         await core.workflows.load(definitions.workflows)
@@ -222,6 +231,8 @@ def _assemble(
     platforms: Platforms,
     own: str | None,
     compute: Compute,
+    *,
+    executes: bool,
 ) -> Core:
     clock, bus = SystemClock(), Bus()
     tools = _tools(settings, knowledge)
@@ -250,7 +261,7 @@ def _assemble(
         steps_at_once=settings.workers,
     )
     workflows = Library(store, _check_with(agents))
-    service = Service(store, scheduler, agents, workflows, bus, settings.engine)
+    service = Service(store, scheduler, agents, workflows, bus, settings.engine, executes=executes)
     permissions = Permissions(clock)
     defaults = channel_defaults(settings)
     intake: Intake

@@ -60,6 +60,7 @@ class Accepted:
     queued_behind: int  # runs of the conversation that end first; 0: it started at once
     begun: tuple[RunEvent, ...] = field(default=(), compare=False)
     """The log of the new run so far; empty of a duplicate or a fork."""
+    position: int = field(default=0, compare=False)  # of the new run in its conversation, from 1
 
 
 @dataclass(slots=True)
@@ -91,13 +92,16 @@ class Claimed:
 class Log(Protocol):
     """The append-only log of every run, with what must commit together with it."""
 
-    async def accept(self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = ()) -> Accepted:
+    async def accept(
+        self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = (), claim: bool = False
+    ) -> Accepted:
         """Store the inbox row (`created.turn.key`), the run's first event, its place in the conversation.
 
         If no run of the conversation is unfinished, `RunStarted` is appended in the same transaction.
 
         Args:
             past: of a forked run, what it shares with the run it comes from; appended behind `created`.
+            claim: this process advances the run if it begins: the next `claim` of it asks nobody.
         """
         ...
 

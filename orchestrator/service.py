@@ -71,13 +71,21 @@ class Service:
         workflows: Mapping[str, Workflow],
         bus: Bus,
         engine: Engine,
+        *,
+        executes: bool = True,
     ) -> None:
+        """Put it together.
+
+        Args:
+            executes: runs are advanced in this process; False: it only looks and appends facts.
+        """
         self.store = store
         self.agents = agents
         self.workflows = workflows
         self.bus = bus
         self._scheduler = scheduler
         self._engine: Engine = engine
+        self._executes = executes
         self._saved: set[str] = set()
 
     def workflow(self, name: str) -> Workflow:
@@ -196,7 +204,7 @@ class Service:
     async def _accept(
         self, created: RunCreated, run_id: RunId | None = None, past: Sequence[Body] = ()
     ) -> Accepted:
-        accepted = await self.store.accept(run_id or new_run_id(), created, past=past)
+        accepted = await self.store.accept(run_id or new_run_id(), created, past=past, claim=self._executes)
         if not accepted.duplicate:
             self.bus.publish(News(accepted.run_id, 1))
             if accepted.queued_behind == 0:

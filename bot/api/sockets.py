@@ -32,7 +32,7 @@ from orchestrator.errors import Conflict, NotFound, Refused, StoreFailed
 
 log = structlog.get_logger(__name__)
 
-FIRST_S: Final = 30.0  # who opens a socket says what they want within this time
+FIRST_S = 30.0  # who opens a socket says what they want within this time
 UNREAD_S: Final = 60.0  # a peer that takes nothing for so long is let go; it comes back where it was
 UNHEARD: Final = 32  # messages that wait to be heard; who sends more without need is let go
 CHATTER: Final = 300  # messages within CHATTER_S that nobody listens to; signs of life are fewer
@@ -136,7 +136,7 @@ class Socket:
         self._is_deaf = True
         self._heard.clear()
 
-    async def first(self, model: type[B], *, timeout_s: float = FIRST_S) -> B:
+    async def first(self, model: type[B]) -> B:
         """The first message, checked as the body of a call is.
 
         Raises:
@@ -144,10 +144,10 @@ class Socket:
             ProblemError: 422 with the fields; 408 none came in time.
         """
         try:
-            message = await self.receive(timeout_s)
+            message = await self.receive(FIRST_S)
         except TimeoutError:
             raise ProblemError(
-                408, f"Nothing came within {timeout_s:g} seconds; send a message when the socket is open."
+                408, f"Nothing came within {FIRST_S:g} seconds; send a message when the socket is open."
             ) from None
         if not isinstance(message, dict):
             raise wrong("body", "send a JSON object")

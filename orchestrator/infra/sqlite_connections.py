@@ -6,9 +6,11 @@ transaction is one function: a cancelled caller can never leave half of one behi
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -39,6 +41,46 @@ class Connection(aiosqlite.Connection):
         finally:
             self.pending -= 1
         return cast("T", result)
+
+    def begin(
+        self,
+        told: Callable[[T | BaseException], None],
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Run `work(connection, …)` on the connection's thread, and tell what came of it.
+
+        Args:
+            told: called on this loop, in the turn in which the thread is done: a future's waiter would be
+                called one turn later.
+
+        Raises:
+            ValueError: the connection is closed.
+        """
+        function = partial(work, self._conn, *args, **kwargs)
+        waiting = cast("asyncio.Future[Any]", _Told(told))
+        self._tx.put_nowait((waiting, function))  # pyright: ignore[reportUnknownMemberType]
+
+
+class _Told:
+    """What the connection's thread takes for a future."""
+
+    def __init__(self, told: Callable[[Any], None]) -> None:
+        self._told = told
+        self._loop = asyncio.get_running_loop()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:
+        self._told(result)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._told(error)
 
 
 async def connect(path: Path, *, write: bool) -> Connection:

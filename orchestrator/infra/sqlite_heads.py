@@ -90,6 +90,10 @@ class Heads:
             known.update({row[0]: Head(*row[1:]) for row in json.loads(found)})
         return {run_id: known[run_id] for run_id in wanted if run_id in known}
 
+    def learn(self, run_id: RunId, head: Head) -> None:
+        """A row that is written in this transaction."""
+        self._known[run_id] = head
+
     def forget(self, run_ids: Iterable[RunId] | None = None) -> None:
         """These rows change otherwise; None: any may."""
         if run_ids is None:

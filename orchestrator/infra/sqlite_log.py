@@ -26,16 +26,18 @@ from orchestrator.infra.sqlite_append import (
     write_changes,
 )
 from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, encode, moment
+from orchestrator.infra.sqlite_heads import Head
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_transaction import Transaction, Work
 from orchestrator.ports import Accepted
 
 _STARTED = encode(RunStarted())[:3]
+FIRST_EPOCH = 1  # of a run that is claimed in the moment in which it is accepted
 SHORT = 4  # events of a log that is read in the transaction that claims its run
 EventRow = tuple[int, int, str, int, str, "str | None"]
 _EVENTS = "SELECT seq, at, type, v, body, large FROM events"
 INSERT_RUNS = """INSERT INTO runs (n, id, conversation_id, position, workflow, created_at, excerpt, who,
-    seq, status, restless, seen_seq, unshown, epoch, presented) VALUES {rows}"""
+    seq, status, restless, seen_seq, unshown, epoch, presented, owner) VALUES {rows}"""
 _KNOWN = "SELECT key, run_id FROM inbox WHERE key IN ({values})"
 _TAKEN = "SELECT id FROM runs WHERE id IN ({values})"
 _LAST_POSITIONS = (
@@ -60,6 +62,7 @@ class Accept(Work[Accepted]):
     created: RunCreated
     encoded: Encoded
     past: Sequence[Body] = ()  # of a forked run
+    owner: str | None = None  # who has the run in hand from the start, if it begins; None: whoever claims it
 
     @staticmethod
     def together(transaction: Transaction, wanted: Sequence[Accept]) -> list[Accepted | OrchestratorError]:
@@ -85,7 +88,7 @@ class Accept(Work[Accepted]):
                 taken.add(each.run_id)
                 rows.add(transaction, each, position, start=not earlier)
                 begun = () if each.past else _begun(each, transaction.at, start=not earlier)
-                outcomes.append(Accepted(each.run_id, duplicate=False, queued_behind=earlier, begun=begun))
+                outcomes.append(Accepted(each.run_id, False, earlier, begun, position))
         rows.write(transaction)
         for each, outcome in zip(wanted, outcomes, strict=True):
             if outcome is not None and each.past and not isinstance(outcome, OrchestratorError):
@@ -142,7 +145,11 @@ class _NewRuns:
             self._events.append((n + 1, n, 2, at, *_STARTED))
         for change in changes(created):
             self._changes.append((n, n, 1, change))
-        self._runs.append(run_row(n, accept.run_id, created, position, at, started=start))
+        owner = accept.owner if start and not accept.past else None
+        if owner is not None:  # the first append comes soon, and need not read the row
+            head = Head(n, 2, 0, "running", True, True, FIRST_EPOCH, owner, created.conversation_id, False)
+            transaction.heads.learn(accept.run_id, head)
+        self._runs.append(run_row(n, accept.run_id, created, position, at, started=start, owner=owner))
         self._turns.append((created.conversation_id, position, n))
 
     def write(self, transaction: Transaction) -> None:
@@ -166,13 +173,20 @@ def _relive(transaction: Transaction, accept: Accept) -> None:
 
 
 def run_row(
-    n: int, run_id: RunId, created: RunCreated, position: int, at: int, *, started: bool
+    n: int,
+    run_id: RunId,
+    created: RunCreated,
+    position: int,
+    at: int,
+    *,
+    started: bool,
+    owner: str | None = None,
 ) -> tuple[Any, ...]:
-    """A run's row for `INSERT_RUNS`, queued or begun."""
+    """A run's row for `INSERT_RUNS`, queued or begun, and claimed if it has an owner."""
     row = (n, run_id, created.conversation_id, position, created.workflow, at)
     turn = (created.turn.text[:EXCERPT], created.turn.who.key)
     begun = (2, "running", 1) if started else (1, "queued", 0)
-    return (*row, *turn, *begun, 0, 1, 0, 0)
+    return (*row, *turn, *begun, 0, 1, FIRST_EPOCH if owner else 0, 0, owner)
 
 
 def _known(transaction: Transaction, run_id: RunId) -> Accepted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +68,7 @@ from orchestrator.webhooks import (
 )
 
 READERS = 2
+MOST_CLAIMED = 2_000
 BIG_TURN = 200_000  # characters; encoding more than this would hold the loop for milliseconds
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -82,6 +84,7 @@ class SqliteStore:
         self._readers = tuple(readers)
         self._writer = GroupWriter(writer, path)
         self._closed = False
+        self._claimed: OrderedDict[RunId, Claimed] = OrderedDict()  # as they were accepted
 
     @classmethod
     async def open(cls, path: Path, *, owners_dir: Path) -> SqliteStore:
@@ -130,13 +133,22 @@ class SqliteStore:
 
     # ── the log ──────────────────────────────────────────────────────────────────────────────
 
-    async def accept(self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = ()) -> Accepted:
+    async def accept(
+        self, run_id: RunId, created: RunCreated, *, past: Sequence[Body] = (), claim: bool = False
+    ) -> Accepted:
         """See `Log.accept`."""
         if len(created.turn.text) > BIG_TURN:
             encoded = await asyncio.to_thread(encode, created)
         else:
             encoded = encode(created)
-        return await self._writer.put(sqlite_log.Accept(run_id, created, encoded, past))
+        owner = self.owners.me if claim else None
+        accepted = await self._writer.put(sqlite_log.Accept(run_id, created, encoded, past, owner))
+        if owner is not None and accepted.begun and not accepted.queued_behind:
+            claimed = Claimed(sqlite_log.FIRST_EPOCH, accepted.position, list(accepted.begun))
+            self._claimed[accepted.run_id] = claimed
+            if len(self._claimed) > MOST_CLAIMED:  # nobody asks for it any more; it can be claimed again
+                self._claimed.popitem(last=False)
+        return accepted
 
     async def append(
         self,
@@ -157,6 +169,9 @@ class SqliteStore:
 
     async def claim(self, run_id: RunId) -> Claimed | None:
         """See `Log.claim`."""
+        accepted = self._claimed.pop(run_id, None)
+        if accepted is not None:
+            return accepted
         taken = await self._writer.put(sqlite_log.Claim(run_id, self.owners))
         if taken is None:
             return None

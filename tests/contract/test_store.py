@@ -499,6 +499,49 @@ class TestOwnership:
         epochs = await asyncio.gather(*(claim(s, run_id) for s in stores))
         assert len([e for e in epochs if e is not None]) == 1
 
+    async def test_a_run_that_is_claimed_with_its_turn_is_in_hand_from_the_start(
+        self, opener: Opener
+    ) -> None:
+        mine, other = await opener(), await opener()
+        accepted = await mine.accept(RunId("r1"), created("k1"), claim=True)
+        assert list(accepted.begun) == await mine.events(RunId("r1"))
+        assert await claim(other, RunId("r1")) is None
+        assert await other.to_wake() == []
+        assert await mine.to_wake() == [RunId("r1")]  # if nobody thinks of it
+        await other.append(RunId("r1"), [steered()], epoch=None)
+        claimed = await mine.claim(RunId("r1"))
+        assert claimed is not None
+        assert (claimed.epoch, claimed.position, claimed.events) == (1, 1, list(accepted.begun))
+        with pytest.raises(Conflict):  # the claim is as old as the turn; the log went on
+            await mine.append(RunId("r1"), [begun()], epoch=1, expected_seq=2)
+        await mine.append(RunId("r1"), [begun()], epoch=1, expected_seq=3)
+        again = await mine.claim(RunId("r1"))
+        assert again is not None
+        assert (again.epoch, len(again.events)) == (2, 4)
+        with pytest.raises(Fenced):
+            await mine.append(RunId("r1"), [done()], epoch=1)
+
+    async def test_whoever_claimed_with_the_turn_and_is_gone_is_followed(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        await mine.accept(RunId("r1"), created("k1"), claim=True)
+        await mine.close()
+        assert await other.to_wake() == [RunId("r1")]
+        assert await claim(other, RunId("r1")) == 2
+
+    async def test_only_a_run_that_begins_is_claimed_with_its_turn(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        await mine.accept(RunId("r1"), created("k1"), claim=True)
+        again = await mine.accept(RunId("r9"), created("k1"), claim=True)
+        assert (again.run_id, again.duplicate, again.begun) == ("r1", True, ())
+        await mine.accept(RunId("r2"), created("k2"), claim=True)  # behind the first
+        await mine.append(RunId("r1"), [ended()], epoch=None)
+        assert await claim(other, RunId("r2")) == 1
+        forked = await mine.accept(RunId("r3"), created("k3", "c3"), past=[begun(), done()], claim=True)
+        assert forked.begun == ()
+        taken = await other.claim(RunId("r3"))
+        assert taken is not None
+        assert len(taken.events) == 4
+
     async def test_ended_run_cannot_be_claimed(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
         await store.append(run_id, [ended()], epoch=None)

@@ -35,12 +35,13 @@ async def main(folder: Path, name: str) -> None:
         sys.stdout.flush()
 
     async def conversation(number: int) -> None:
-        turn = 0
+        count = 0
         while True:
-            turn += 1
-            ids = [RunId(f"{name}-{number}-{turn}-{part}") for part in (1, 2)]
+            count += 1
+            ids = [RunId(f"{name}-{number}-{count}-{part}") for part in (1, 2)]
             for run_id in ids:
-                await store.accept(run_id, created(f"key-{run_id}", f"{name}-{number}"))
+                turn = created(f"key-{run_id}", f"{name}-{number}")
+                await store.accept(run_id, turn, claim=number % 2 == 0)
                 say("accepted", run_id)
             for run_id in ids:
                 epoch, seq = await claim(store, run_id), 2

@@ -89,12 +89,37 @@ def test_up_passes_options_on() -> None:
     assert "quartet up --port 9000" in make("-n", "up", "ARGS=--port 9000")
 
 
+CHECKS = ("ruff format", "ruff check", "lint-imports", "basedpyright", "python -m pytest")
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_make_test_runs_every_check_and_pytest_last() -> None:
-    lines = make("-n", "test").splitlines()
-    checks = ["ruff format --check", "ruff check", "basedpyright", "lint-imports", "pytest"]
-    found = [next(i for i, line in enumerate(lines) if check in line) for check in checks]
-    assert found[-1] == max(found) == len(lines) - 1
+@pytest.mark.parametrize("broken", ["", *CHECKS])
+def test_make_test_runs_every_check_fails_with_each_and_ends_with_pytests_line(
+    tmp_path: Path, broken: str
+) -> None:
+    """With programs in the checks' places that say who they are, and fail if they are the broken one."""
+    (tmp_path / "bin").mkdir()
+    for name in ("ruff", "lint-imports", "basedpyright", "python"):
+        program = tmp_path / "bin" / name
+        program.write_text(
+            f'#!/bin/sh\necho "{name} $*" | tee -a {tmp_path}/called\n'
+            f'case "{name} $*" in "{broken or "nobody"}"*) echo "{name} is broken"; exit 3;; esac\n'
+        )
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", "-o", "dev", "test", f"VENV={tmp_path}"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    called = (tmp_path / "called").read_text()
+    last = done.stdout.rstrip().splitlines()[-1]
+    if broken:
+        assert done.returncode != 0
+        assert "is broken" in done.stdout
+    else:
+        assert done.returncode == 0
+        assert all(check in called for check in CHECKS)
+    if broken in ("", "python -m pytest"):
+        assert last.startswith("python ")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
