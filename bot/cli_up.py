@@ -28,6 +28,9 @@ def up(context: click.Context, host: str | None, port: int | None) -> None:
       quartet up --port 9000
       quartet --config team.yaml up
     """
+    from orchestrator.infra.garbage import seldom
+
+    seldom()  # before the imports
     from bot.cli_settings import settings_of
     from bot.logs import configure_logging
 
