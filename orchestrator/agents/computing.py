@@ -20,7 +20,7 @@ from anyio import BrokenWorkerProcess, CapacityLimiter
 from orchestrator.errors import AgentFailed
 
 T = TypeVar("T")
-NICE: Final = 19
+NICE: Final = 10
 log = structlog.get_logger(__name__)
 
 

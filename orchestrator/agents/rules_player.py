@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.agents import rules_engine
 from orchestrator.agents.computing import Compute
@@ -16,7 +16,7 @@ from orchestrator.agents.journal import Journal, output_tool
 from orchestrator.agents.rules_engine import SEARCH
 from orchestrator.agents.spec import RULES
 from orchestrator.errors import LimitReached, OutputInvalid
-from orchestrator.events import Json, ModelAnswered, ToolCall, ToolReturned, Usage
+from orchestrator.events import Json, ModelAnswered, ToolCall, Usage
 
 OUTPUT: Final = "output"  # the id of the call that gives the output
 
@@ -47,9 +47,10 @@ async def _played(journal: Journal, compute: Compute) -> Json:
     spec, step = journal.spec, journal.step
     before = [fact for fact in step.recorded if isinstance(fact, ModelAnswered)]
     made = _given(before)
+    searches: list[ToolCall] = []
     if made is None or len(before) > 1:  # else it gave its output at once
-        await _search(journal, before[0] if before else None)
-    results = journal.results()
+        searches = await _searches(journal, before[0] if before else None)
+    results = await _results(journal, searches)
     begun = time.monotonic()
     # A mapping of the inputs may be a view, which does not travel.
     sent = step._replace(inputs=dict(step.inputs), outputs=dict(step.outputs))
@@ -76,31 +77,34 @@ def _given(before: Sequence[ModelAnswered]) -> Json | None:
     return None
 
 
-async def _search(journal: Journal, before: ModelAnswered | None) -> None:
-    """The searches that a step begins with; those that were asked for before a crash are asked again."""
+async def _searches(journal: Journal, before: ModelAnswered | None) -> list[ToolCall]:
+    """The searches that a step begins with, recorded; those that were asked for before a crash again."""
     if before is not None:
-        calls = [bit for bit in before.bits if isinstance(bit, ToolCall) and bit.call_id != OUTPUT]
-    elif SEARCH in journal.tools:
-        found = rules_engine.searches(journal.spec, journal.step)
-        calls = [
-            ToolCall(call_id=f"search-{n}", tool=SEARCH, arguments=given) for n, given in enumerate(found, 1)
-        ]
-    else:
-        return
-    calls = [call for call in calls if call.tool in journal.tools]
-    if not calls:
-        return
-    if before is None:
-        await _answer(journal, calls, 0.0)
-    else:
         journal.call = before.call
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(_call(journal, call))
+        calls = [bit for bit in before.bits if isinstance(bit, ToolCall) and bit.call_id != OUTPUT]
+        return [call for call in calls if call.tool in journal.tools]
+    if SEARCH not in journal.tools:
+        return []
+    found = rules_engine.searches(journal.spec, journal.step)
+    calls = [
+        ToolCall(call_id=f"search-{n}", tool=SEARCH, arguments=given) for n, given in enumerate(found, 1)
+    ]
+    if calls:
+        await _answer(journal, calls, 0.0)
+    return calls
 
 
-async def _call(journal: Journal, call: ToolCall) -> ToolReturned:
-    return await journal.tool_result(call.tool, call.arguments, call.call_id)
+async def _results(journal: Journal, calls: Sequence[ToolCall]) -> list[Any]:
+    """What the searches found, in their order, whichever was faster; failures left out."""
+    results = (journal.tool_result(call.tool, call.arguments, call.call_id) for call in calls)
+    facts = await asyncio.gather(*results, return_exceptions=True)
+    found: list[Any] = []
+    for fact in facts:
+        if isinstance(fact, BaseException):
+            raise fact
+        if fact.ok:
+            found.append(fact.result)
+    return found
 
 
 async def _answer(journal: Journal, bits: Sequence[ToolCall], seconds: float) -> None:
