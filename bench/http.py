@@ -303,8 +303,12 @@ def _part(values: Sequence[float], part: float) -> float:
 
 
 def _peak_mb(pid: int) -> float:
+    """Most memory of the server, and of the process in which its agents compute."""
     if sys.platform != "linux":
         return 0.0
-    status = Path(f"/proc/{pid}/status").read_text()
-    [kilobytes] = re.findall(r"VmHWM:\s+(\d+) kB", status)
-    return int(kilobytes) / 1024
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    kilobytes = 0
+    for each in (str(pid), *children):
+        [most] = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{each}/status").read_text())
+        kilobytes += int(most)
+    return kilobytes / 1024
