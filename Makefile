@@ -34,6 +34,7 @@ install: $(VENV)/.base ## only the set-up: .venv/bin/quartet is there afterwards
 # them is printed behind the tests; if nothing did, pytest's closing line is the last one.
 test: dev format-check lint imports ## set up with the test tools and run every check that CI runs
 	@nice -n 15 $(BIN)/basedpyright >$(VENV)/types.txt 2>&1 & types=$$!; \
+	trap 'kill $$types 2>/dev/null; exit 130' INT TERM; \
 	$(PYTEST); tests=$$?; \
 	wait $$types || { cat $(VENV)/types.txt; exit 1; }; \
 	exit $$tests

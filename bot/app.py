@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ from orchestrator.agents.spec import RULES
 from orchestrator.bus import Bus
 from orchestrator.engine.loop import Engine
 from orchestrator.errors import StoreFailed
-from orchestrator.events import RunId
+from orchestrator.events import RunId, TurnRecord
 from orchestrator.infra.knowledge_index import KnowledgeIndex
 from orchestrator.infra.local_scheduler import LocalScheduler, SystemClock
 from orchestrator.infra.providers import Provider, Providers
@@ -138,7 +138,8 @@ async def open_core(
             platforms,
             own,
             compute,
-            executes=execute,
+            # What is claimed here and not advanced here would be advanced by nobody.
+            executes=lambda turn: execute and own in (None, turn.key),
         )
         await core.roster.start(definitions.own)
         await core.workflows.load(definitions.workflows)
@@ -232,7 +233,7 @@ def _assemble(
     own: str | None,
     compute: Compute,
     *,
-    executes: bool,
+    executes: Callable[[TurnRecord], bool],
 ) -> Core:
     clock, bus = SystemClock(), Bus()
     tools = _tools(settings, knowledge)

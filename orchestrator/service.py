@@ -7,7 +7,7 @@ the run notices them. Nothing here knows chat platforms or HTTP.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -72,12 +72,12 @@ class Service:
         bus: Bus,
         engine: Engine,
         *,
-        executes: bool = True,
+        executes: Callable[[TurnRecord], bool] = lambda _: True,
     ) -> None:
         """Put it together.
 
         Args:
-            executes: runs are advanced in this process; False: it only looks and appends facts.
+            executes: whether this process advances the run of a turn; then it is claimed as it is accepted.
         """
         self.store = store
         self.agents = agents
@@ -204,7 +204,9 @@ class Service:
     async def _accept(
         self, created: RunCreated, run_id: RunId | None = None, past: Sequence[Body] = ()
     ) -> Accepted:
-        accepted = await self.store.accept(run_id or new_run_id(), created, past=past, claim=self._executes)
+        accepted = await self.store.accept(
+            run_id or new_run_id(), created, past=past, claim=self._executes(created.turn)
+        )
         if not accepted.duplicate:
             self.bus.publish(News(accepted.run_id, 1))
             if accepted.queued_behind == 0:

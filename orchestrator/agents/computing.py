@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import traceback
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-import anyio.to_process
 import structlog
-from anyio import BrokenWorkerProcess, CapacityLimiter
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 
 from orchestrator.errors import AgentFailed
 
@@ -40,12 +40,13 @@ async def in_thread(work: Callable[..., T], *given: object) -> T:
 class OwnProcess:
     """One process for all computing agents, in the order in which they ask.
 
-    It is started with the first work, and again after it died. A step that is cancelled while it
-    computes ends the process.
+    It is started with the first work, and again after it died. Whoever is cancelled does not wait for the
+    end of the work; it is done to its end, and nobody hears of it.
     """
 
     def __init__(self) -> None:
         self._limiter: CapacityLimiter | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, work: Callable[..., T], *given: object) -> T:
         """See `Compute`.
@@ -53,21 +54,31 @@ class OwnProcess:
         Raises:
             AgentFailed: the process died twice over this work.
         """
+        # In a task of its own: a start that is cancelled half way leaves its process behind.
+        task = asyncio.create_task(self._worked(work, given), name="compute")
+        self._under_way.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, if nobody waits for it any more
+
+    async def _worked(self, work: Callable[..., T], given: tuple[object, ...]) -> T:
         if self._limiter is None:
             self._limiter = CapacityLimiter(1)
+        limiter = self._limiter
         try:
-            return await self._worked(self._limiter, work, given)
+            return await to_process.run_sync(_politely, work, given, limiter=limiter)
         except BrokenWorkerProcess:  # ended by the system, perhaps for want of memory: not by the work
             log.warning("the process of the rules engine died; it is started again", action="compute_died")
         try:
-            return await self._worked(self._limiter, work, given)
+            return await to_process.run_sync(_politely, work, given, limiter=limiter)
         except BrokenWorkerProcess as error:
             raise AgentFailed(
                 "The rules engine's process died twice over this step; is there memory left?", retryable=True
             ) from error
-
-    async def _worked(self, limiter: CapacityLimiter, work: Callable[..., T], given: tuple[object, ...]) -> T:
-        return await anyio.to_process.run_sync(_politely, work, given, limiter=limiter, cancellable=True)
 
 
 _POLITE: list[int] = []  # the process that has been told
@@ -79,4 +90,8 @@ def _politely(work: Callable[..., T], given: tuple[object, ...]) -> T:
         _POLITE.append(os.getpid())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
         os.nice(NICE)
-    return work(*given)
+    try:
+        return work(*given)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # where it broke does not travel by itself
+        raise

@@ -56,6 +56,7 @@ async def _played(journal: Journal, compute: Compute) -> Json:
     sent = step._replace(inputs=dict(step.inputs), outputs=dict(step.outputs))
     worked = await compute(rules_engine.worked, spec, sent, results, tuple(journal.agents), made)
     if worked.made != made:
+        journal.call = max([journal.call, *(answer.call for answer in before)])
         call = ToolCall(call_id=OUTPUT, tool=output_tool(spec.output), arguments=worked.made)
         await _answer(journal, [call], time.monotonic() - begun)
     flaw = worked.flaw
@@ -70,7 +71,7 @@ async def _played(journal: Journal, compute: Compute) -> Json:
 
 def _given(before: Sequence[ModelAnswered]) -> Json | None:
     """The output that was recorded before a crash."""
-    for answer in before:
+    for answer in reversed(before):
         for bit in answer.bits:
             if isinstance(bit, ToolCall) and bit.call_id == OUTPUT:
                 return bit.arguments

@@ -119,10 +119,12 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        await self._writer.close()
-        for connection in self._connections:
-            await connection.close()
-        await asyncio.to_thread(self.owners.close)
+        try:
+            await self._writer.close()
+        finally:  # their threads would keep the program from ending
+            for connection in self._connections:
+                await connection.close()
+            await asyncio.to_thread(self.owners.close)
 
     async def _read(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
@@ -173,6 +175,7 @@ class SqliteStore:
         if accepted is not None:
             return accepted
         taken = await self._writer.put(sqlite_log.Claim(run_id, self.owners))
+        self._claimed.pop(run_id, None)  # of a turn that was accepted meanwhile; this claim is newer
         if taken is None:
             return None
         try:

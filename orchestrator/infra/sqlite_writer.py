@@ -88,7 +88,7 @@ class GroupWriter:
         if self._closed is None:
             self._closed = self._loop.create_future()
             self._go()
-        await self._closed
+        await asyncio.shield(self._closed)
 
     def _go(self) -> None:
         """Send the next group, if there is one and none is under way."""

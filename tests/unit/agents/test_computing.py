@@ -1,11 +1,13 @@
-"""Where agents compute: another process, in order, back after it died, gone with whoever cancels it."""
+"""Where agents compute: another process, in order, back after it died."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,17 @@ def interrupted() -> str:
     return "went on"
 
 
-def sleep_long(mark: Path) -> None:
-    mark.write_text(f"{os.getpid()}\n")
-    time.sleep(PATIENCE_S)
+def work_until(begun: Path, may_end: Path) -> None:
+    begun.touch()
+    until = time.monotonic() + PATIENCE_S
+    while not may_end.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def children() -> set[int]:
+    """Processes that this one started."""
+    pid = os.getpid()
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 async def test_it_works_in_another_process_that_stays_and_gives_way() -> None:
@@ -85,19 +95,38 @@ async def test_work_that_kills_it_twice_is_a_failure_and_the_next_work_is_done()
     assert await compute(twice, "a") == "aa"
 
 
-async def test_a_cancelled_step_ends_the_process_and_those_behind_it_get_another(tmp_path: Path) -> None:
+async def test_whoever_is_cancelled_does_not_wait_and_the_next_ones_have_the_same_process(
+    tmp_path: Path,
+) -> None:
     compute = OwnProcess()
-    mark = tmp_path / "begun"
-    slow = asyncio.create_task(compute(sleep_long, mark))
-    async with asyncio.timeout(PATIENCE_S / 2):
-        while not mark.exists() or not mark.read_text().endswith("\n"):  # noqa: ASYNC110 - another process
+    first = await compute(who)
+    begun, may_end = tmp_path / "begun", tmp_path / "may-end"
+    slow = asyncio.create_task(compute(work_until, begun, may_end))
+    async with asyncio.timeout(PATIENCE_S):
+        while not begun.exists():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
-        first = int(mark.read_text())
         behind = asyncio.create_task(compute(who))
-        await asyncio.sleep(0)
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
             await slow
-        assert await behind != first
-        with pytest.raises(ProcessLookupError):
-            os.kill(first, 0)
+        assert not behind.done()
+        may_end.touch()
+        assert await behind == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_steps_that_are_stopped_while_the_process_starts_leave_no_others_behind() -> None:
+    compute, before = OwnProcess(), children()
+    for _ in range(4):
+        step = asyncio.create_task(compute(who))
+        await asyncio.sleep(0.03)
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+    assert children() - before == {await compute(who)}
+
+
+async def test_where_the_rules_broke_is_told() -> None:
+    with pytest.raises(ValueError, match="no") as broken:
+        await OwnProcess()(refuse)
+    assert "in refuse" in "".join(traceback.format_exception(broken.value))
