@@ -310,6 +310,9 @@ class Outbox:
         for card in cards:
             if not is_due(shown.get(card.id), card):
                 continue
+            left = self._quiet_until.get(ref.key, 0.0) - time.monotonic()
+            if left > 0:  # an edit beside was told so just now
+                raise RateLimited("the conversation is to be left alone for a while", retry_after_s=left)
             try:
                 await show(adapter, ref, card, shown)
             except (RateLimited, PlatformDown):

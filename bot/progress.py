@@ -84,6 +84,7 @@ class Progress:
             await show(adapter, ref, card, shown)
             self._failures = 0
         except RateLimited as error:
+            self._failures = 0  # it is there: `retry_now` must not take what it asks for as an outage
             self._not_before = time.monotonic() + error.retry_after_s
             self._limited(self._not_before)
         except PlatformDown as error:

@@ -31,7 +31,8 @@ async def raw(a: Api, run_id: str, after: int, *, cut: int | None = None) -> byt
     """What a stream sends after its headers, chunks put together; only so many bytes of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(a))
     writer.write(
-        f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {after}\r\n\r\n".encode()
+        f"GET /v1/runs/{run_id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Last-Event-ID: {after}\r\n\r\n".encode()
     )
     try:
         async with asyncio.timeout(WITHIN_S):

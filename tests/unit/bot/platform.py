@@ -56,7 +56,9 @@ class MemoryPlatform:
         self.troubles: defaultdict[str, deque[Trouble]] = defaultdict(deque)
         self.files: dict[str, bytes] = {}
         self.too_early: list[Call] = []  # calls that ignored a 429
+        self.under_way_s = 0.0  # so long after a 429 another card's call may come: it was on its way already
         self._closed_until: defaultdict[tuple[str, bool], float] = defaultdict(float)
+        self._closed_by: dict[tuple[str, bool], Call] = {}
         self._changed = asyncio.Event()
         self.trouble = ""
         self.lacking = ""
@@ -156,10 +158,13 @@ class MemoryPlatform:
         self._changed.set()
         progress = card.endswith(":status")  # a limit on progress is none on what people wait for
         if call.at < self._closed_until[(conversation.key, progress)]:
-            self.too_early.append(call)
+            closed = self._closed_by[(conversation.key, progress)]
+            if closed.card_id == card or call.at > closed.at + self.under_way_s:
+                self.too_early.append(call)
         trouble = self.troubles[kind].popleft() if self.troubles[kind] else None
         if isinstance(trouble, RateLimited):
             self._closed_until[(conversation.key, progress)] = call.at + trouble.retry_after_s
+            self._closed_by[(conversation.key, progress)] = call
         if isinstance(trouble, Exception):
             raise trouble
         if isinstance(trouble, Held) and trouble.when == "before":
