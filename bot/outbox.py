@@ -158,7 +158,7 @@ class Outbox:
             try:
                 nobodys: list[Undelivered] = []  # asked for over HTTP: shown by nobody
                 for left in await self._store.undelivered():
-                    if not self._is_chat(left.conversation_id):
+                    if left.conversation_id.split(":", 1)[0] not in PLATFORMS:
                         nobodys.append(left)
                     elif await self._conversation(left.run_id) is not None:
                         self._news.put_nowait(News(left.run_id, 0))
@@ -168,10 +168,6 @@ class Outbox:
                 # A full disk passes; the bot must not.
                 log.warning("the database fails", action="outbox_sweep_failed", error=str(error))
             await asyncio.sleep(SWEEP_S)
-
-    def _is_chat(self, conversation: str) -> bool:
-        workspace = conversation.split(":", 1)[0]
-        return workspace in self._adapters or workspace in PLATFORMS
 
     async def _mark(self, group: asyncio.TaskGroup, news: News) -> None:
         run_id = news.run_id

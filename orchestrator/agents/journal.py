@@ -15,6 +15,7 @@ from orchestrator.agents import checks
 from orchestrator.agents.flaws import DraftFlaw
 from orchestrator.agents.spec import AgentSpec
 from orchestrator.agents.tool_call import called
+from orchestrator.errors import LimitReached
 from orchestrator.events import ModelAnswered, ToolReturned
 from orchestrator.ports import AgentInfo, StepInput, StepSink
 from orchestrator.tools.registry import AgentTool
@@ -25,6 +26,13 @@ OUTPUT_PREFIX: Final = "submit_"
 def output_tool(output: str) -> str:
     """Name of the tool by which an agent gives its output: "ResearchBrief" → "submit_research_brief"."""
     return OUTPUT_PREFIX + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", output).lower()
+
+
+def too_long(spec: AgentSpec) -> LimitReached:
+    """The error of an agent whose time is over."""
+    return LimitReached(
+        f"{spec.title} did not end within {spec.timeout_s:g} s (timeout_s of the agent).", retryable=True
+    )
 
 
 @dataclass(slots=True, kw_only=True)

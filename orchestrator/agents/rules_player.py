@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from orchestrator.agents import rules_engine
 from orchestrator.agents.computing import Compute
-from orchestrator.agents.journal import Journal, output_tool
+from orchestrator.agents.journal import Journal, output_tool, too_long
 from orchestrator.agents.rules_engine import SEARCH
 from orchestrator.agents.spec import RULES
-from orchestrator.errors import LimitReached, OutputInvalid
+from orchestrator.errors import OutputInvalid
 from orchestrator.events import Json, ModelAnswered, ToolCall, Usage
 
 OUTPUT: Final = "output"  # the id of the call that gives the output
@@ -38,9 +38,7 @@ async def play(journal: Journal, compute: Compute) -> Json:
         async with asyncio.timeout(spec.timeout_s):
             return await _played(journal, compute)
     except TimeoutError as error:
-        raise LimitReached(
-            f"{spec.title} did not end within {spec.timeout_s:g} s (timeout_s of the agent).", retryable=True
-        ) from error
+        raise too_long(spec) from error
 
 
 async def _played(journal: Journal, compute: Compute) -> Json:

@@ -24,7 +24,7 @@ from pydantic_ai.usage import UsageLimits
 
 from orchestrator.agents import flaws, prompts
 from orchestrator.agents.finishing import finished
-from orchestrator.agents.journal import material, output_tool
+from orchestrator.agents.journal import material, output_tool, too_long
 from orchestrator.agents.messages import Replay
 from orchestrator.agents.models import Structured, on_retry
 from orchestrator.agents.spec import AgentSpec
@@ -93,9 +93,7 @@ async def run_turn(agent: Agent[Turn, Artifact], turn: Turn, model: Model) -> Js
         async with asyncio.timeout(spec.timeout_s):
             output = await _converse(agent, turn, model)
     except TimeoutError as error:
-        raise LimitReached(
-            f"{spec.title} did not end within {spec.timeout_s:g} s (timeout_s of the agent).", retryable=True
-        ) from error
+        raise too_long(spec) from error
     except UsageLimitExceeded as error:
         raise LimitReached(f"{spec.title}: {error}. Raise the agent's limit, or ask for less.") from error
     except AgentRunError as error:

@@ -32,7 +32,6 @@ POLL_S = 1.0  # facts that another process appended are noticed within this time
 CANCEL_S = 1.5  # a stopped step gets this long to end before the run ends without it
 STEPS_AT_ONCE = 50  # agents at work in this process, unless set otherwise
 EXCHANGES = 6  # turns of the conversation that every agent sees, unless set otherwise
-BEGIN_AT_ONCE = 8  # runs that are claimed and make their first moves; as many as share a commit well
 KEPT = 500  # definitions in memory
 _GIVING_UP = frozenset({StepSkipped, StepFailed})  # after them others of the run may have nothing to do
 
@@ -58,7 +57,6 @@ class Engine:
         self.clock = clock
         self.exchanges = exchanges
         self.places = Places(steps_at_once)
-        self._beginnings = asyncio.Semaphore(BEGIN_AT_ONCE)
         self._journeys: dict[RunId, Journey] = {}  # at work in this process
         self._watching: asyncio.Task[None] | None = None
         self._definitions: OrderedDict[str, Workflow] = OrderedDict()  # the last used ones
@@ -111,24 +109,17 @@ class Engine:
                     journey.hear(News(run_id, seq))
 
     async def advance(self, run_id: RunId) -> None:
-        """Drive a run as far as it goes without people or time. At least once, never two at a time.
-
-        Where many come at once a few begin at a time: they would all wait for each other, and whoever
-        calls meanwhile for all of them.
-        """
+        """Drive a run as far as it goes without people or time. At least once, never two at a time."""
+        claimed = await self.store.claim(run_id)
+        if claimed is None:
+            return
         journey: Journey | None = None
         seen: int | None = None  # unless the journey came to rest, the run is woken again
-        claimed: Claimed | None = None
         try:
-            async with self._beginnings:
-                claimed = await self.store.claim(run_id)
-                if claimed is None:
-                    return
-                state = fold(claimed.events)
-                if state is None:
-                    raise NotFound(f"there is no run {run_id}")
-                journey = Journey(self, claimed, state, await self.workflow(state.created.workflow_digest))
-                await journey.begin()
+            state = fold(claimed.events)
+            if state is None:
+                raise NotFound(f"there is no run {run_id}")
+            journey = Journey(self, claimed, state, await self.workflow(state.created.workflow_digest))
             await journey.drive()
             seen = journey.state.seq
         except Fenced:
@@ -136,8 +127,7 @@ class Engine:
         finally:
             if journey is not None:
                 await journey.close()
-            at_rest = journey is None or journey.state.ended is None  # the end has released it
-            if claimed is not None and at_rest:
+            if journey is None or journey.state.ended is None:  # the end has released it
                 await self.store.release(run_id, claimed.epoch, seen=seen)
 
 
@@ -201,12 +191,9 @@ class Journey:
             self._timer.cancel()
         await self._cancel(self._lanes)
 
-    async def begin(self) -> None:
-        """Perform the moves that are due."""
-        await self._commit()
-
     async def drive(self) -> None:
-        """Have agents work, and perform moves, until the run ends or only waits."""
+        """Perform moves until the run ends or only waits."""
+        await self._commit()
         self._begin()
         while self._lanes and self.state.ended is None:
             await self._wait()
