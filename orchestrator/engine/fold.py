@@ -21,6 +21,7 @@ from orchestrator.engine.state import (
     Outcome,
     RunState,
     Step,
+    with_fields,
 )
 from orchestrator.events import (
     AgentAssigned,
@@ -89,16 +90,9 @@ def apply(state: RunState | None, event: RunEvent) -> RunState:
 
 def grown(state: RunState, body: Body, at: datetime) -> RunState:
     """The state after the next event, which holds `body`: `apply` without an envelope."""
-    fields = state.__dict__.copy()
-    if state.ended is None:
-        fields.update(_CHANGES[type(body)](state, body, at))
-    else:
-        fields.update(_after_the_end(state, body))
-    fields["seq"] += 1
-    # What `dataclasses.replace` does, ten times faster: every event copies a state of twenty fields.
-    copy = object.__new__(RunState)
-    object.__setattr__(copy, "__dict__", fields)
-    return copy
+    change = _CHANGES[type(body)](state, body, at) if state.ended is None else _after_the_end(state, body)
+    change["seq"] = state.seq + 1
+    return with_fields(state, change)
 
 
 def _after_the_end(state: RunState, body: Any) -> Change:

@@ -21,8 +21,9 @@ from orchestrator.engine.kinds import Start
 from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.places import Places
 from orchestrator.engine.state import RunState
+from orchestrator.engine.straight import onward
 from orchestrator.errors import Conflict, Fenced, NotFound, StoreFailed
-from orchestrator.events import Body, RunEvent, RunId, StepFailed, StepSkipped
+from orchestrator.events import Body, RunEvent, RunId, StepEnded, StepFailed, StepSkipped
 from orchestrator.ports import Agents, Claimed, Clock, News, Scheduler, Store
 from orchestrator.workflow import Workflow
 
@@ -267,6 +268,10 @@ class Journey:
     def _plan(self, results: Sequence[Body]) -> tuple[list[Body], RunState]:
         """The events to append now: results, then moves until there are none."""
         state, now = self.state, self.engine.clock.now()
+        if len(results) == 1 and type(result := results[0]) is StepEnded:
+            straight = onward(self._workflow, state, result, now)
+            if straight is not None:
+                return [result, straight[0]], straight[1]
         bodies = list(results)
         for body in bodies:
             state = grown(state, body, now)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from orchestrator.engine import groups, ways
 from orchestrator.engine.kinds import BEGINNING, Fail, Finish, Move, Resolve, SetPaused, Skip, Start, failed
-from orchestrator.engine.scopes import Scope, busy_scopes, next_visit
+from orchestrator.engine.scopes import Scope, busy_scopes
 from orchestrator.engine.state import Finished, RunState
 from orchestrator.workflow import Workflow, scope_of
 
@@ -46,7 +46,7 @@ def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
             return settled
     if state.paused:
         return []
-    return _straight(workflow, state) or _onward(workflow, state, now)
+    return _onward(workflow, state, now)
 
 
 def next_time(state: RunState) -> datetime | None:
@@ -60,19 +60,6 @@ def next_time(state: RunState) -> datetime | None:
         unended = [state.nodes[name] for name in state.unended]
         times += [n.retry_at for n in unended if n.status == "retrying" and n.retry_at]
     return min(times, default=None)
-
-
-def _straight(workflow: Workflow, state: RunState) -> list[Move]:
-    """The next step of a run that goes one way only; empty where more has to be looked at."""
-    if len(state.frontier) != 1 or state.unended or state.open_groups:
-        return []
-    ended = state.frontier[0]
-    target = workflow.straight.get(ended.node)
-    if target is None or ended.outcome != "success" or ended.to is not None:
-        return []
-    found: list[Move] = [Start(target, next_visit(state, target), 1, (ended.node,))]
-    end = _limit(workflow, state, found)
-    return found if end is None else [end]
 
 
 def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:

@@ -1,0 +1,138 @@
+"""The short way from one step to the next: taken where nothing hinders, and never another than the long one.
+
+That it leads to the same is checked by `Play.say` whenever it is there, in all tests that play runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.engine.straight import onward
+from orchestrator.events import (
+    ENDED,
+    DecisionGiven,
+    PauseRequested,
+    ResumeRequested,
+    RunPaused,
+    Steered,
+    StepEnded,
+    StopRequested,
+)
+from orchestrator.workflow import Workflow
+from tests.builders import ADA, NOW, Play, brief, draft, edge, flow, plan, quartet, review
+
+
+def line(**more: object) -> Workflow:
+    return flow({"a": "agent", "b": "agent", "c": "agent"}, "a > b", "b > c", **more)
+
+
+def ended(play: Play, node: str) -> StepEnded:
+    now = play.state.nodes[node]
+    return StepEnded(node=node, visit=now.visit, attempt=now.attempt, output={}, seconds=2.0)
+
+
+def test_steps_in_a_row_take_the_short_way_but_for_the_end() -> None:
+    play = Play(line())
+    for node in ("a", "b", "c"):
+        play.called(node).done(node, draft())
+    assert play.short == 2
+    assert play.state.ended is not None
+    assert play.state.ended.status == "completed"
+
+
+def test_the_shipped_workflow_takes_it_between_its_agents() -> None:
+    play = Play(quartet())
+    play.done("researcher", brief()).done("planner", plan())
+    [approval] = play.state.open_approvals()
+    play.say(DecisionGiven(approval_id=approval.asked.approval_id, decision="approve", who=ADA))
+    play.done("builder", draft()).done("reviewer", review(9))
+    assert play.short == 2  # to the planner, to the reviewer: approvals that are settled hinder nobody
+
+
+def test_a_loop_takes_it_and_carries_on_what_earlier_visits_took() -> None:
+    again = edge("c > a", when="visits.c < 3")
+    play = Play(flow({"a": "agent", "b": "agent", "c": "agent"}, "a > b", "b > c", again))
+    for _ in range(3):
+        for node in ("a", "b", "c"):
+            play.called(node).done(node, draft())
+    assert play.short == 6
+    node = play.state.nodes["b"]
+    assert (node.visit, node.seconds, node.usage.calls) == (3, 3.0, 3)
+
+
+def test_a_second_attempt_takes_it() -> None:
+    play = Play(
+        flow({"a": {"kind": "agent", "agent": "a", "retry": {"max_retries": 1}}, "b": "agent"}, "a > b")
+    )
+    play.fail("a", retryable=True).wait(600)
+    play.done("a", draft())
+    assert play.short == 1
+
+
+def test_what_was_said_while_the_step_worked_was_heard_by_the_next() -> None:
+    play = Play(line())
+    play.say(Steered(key="k", text="shorter", who=ADA)).done("a", draft())
+    assert play.short == 1
+    assert play.state.heard == 1
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [
+        lambda play: play.add(StopRequested(who=ADA)),
+        lambda play: play.add(PauseRequested(who=ADA)),
+        lambda play: play.add(PauseRequested(who=ADA), RunPaused()),
+        lambda play: play.add(PauseRequested(who=ADA), RunPaused(), ResumeRequested(who=ADA)),
+        lambda play: setattr(play, "now", NOW + timedelta(hours=2)),
+    ],
+    ids=["stopped", "pause asked for", "paused", "resume asked for", "deadline over"],
+)
+def test_where_somebody_hinders_the_long_way_is_gone(hinder: Callable[[Play], object]) -> None:
+    play = Play(line(), deadline=NOW + timedelta(hours=1))
+    assert onward(play.workflow, play.state, ended(play, "a"), play.now) is not None
+    hinder(play)
+    assert onward(play.workflow, play.state, ended(play, "a"), play.now) is None
+
+
+@pytest.mark.parametrize(("policy", "called"), [({"max_steps": 1}, 0), ({"max_model_calls": 2}, 2)])
+def test_at_the_limits_of_a_workflow_the_long_way_is_gone(policy: dict[str, int], called: int) -> None:
+    play = Play(line(policies=policy))
+    for _ in range(called):
+        play.called("a")
+    assert onward(play.workflow, play.state, ended(play, "a"), play.now) is None
+    play.done("a", draft())
+    assert play.state.ended is not None
+    assert play.state.ended.status == "failed"
+
+
+def test_an_end_that_is_not_of_the_attempt_under_way_leads_nowhere() -> None:
+    play = Play(line())
+    late = ended(play, "a").model_copy(update={"attempt": 2})
+    assert onward(play.workflow, play.state, late, play.now) is None
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        flow({"a": "agent", "b": "agent", "c": "agent"}, "a > b", "a > c"),
+        flow({"a": "agent", "b": "agent", "c": "agent"}, edge("a > b", when="visits.a < 5"), "b > c"),
+        flow({"a": "agent", "b": "approval of a"}, "a > b"),
+        flow({"a": "agent", "b": "decision", "c": "agent"}, "a > b", "b > c"),
+    ],
+    ids=["two ways", "a condition", "people", "a decision"],
+)
+def test_where_more_than_one_thing_can_follow_the_long_way_is_gone(workflow: Workflow) -> None:
+    play = Play(workflow)
+    assert onward(workflow, play.state, ended(play, "a"), play.now) is None
+
+
+def test_beside_other_branches_the_long_way_is_gone() -> None:
+    nodes = {"s": "agent", "a": "agent", "b": "agent", "c": "agent", "d": "agent"}
+    play = Play(flow(nodes, "s > a", "s > b", "a > c", "b > d"))
+    play.done("s", draft())
+    assert set(play.working()) == {"a", "b"}
+    assert onward(play.workflow, play.state, ended(play, "a"), play.now) is None
+    assert play.state.status not in ENDED
