@@ -82,12 +82,10 @@ def onward(
 
 
 def _unhindered(workflow: Workflow, state: RunState, at: datetime) -> bool:
-    """Whether nothing keeps the next step from beginning, and nobody's word waits to be heeded."""
+    """Whether nothing keeps the next step from beginning. No question is open: its node would be unended."""
     if state.stop is not None or state.ended is not None or state.paused or state.pause_wanted:
         return False
     deadline, policies = state.created.deadline, workflow.policies
     if deadline is not None and deadline <= at:
         return False
-    if len(state.steps) >= policies.max_steps or state.model_calls >= policies.max_model_calls:
-        return False
-    return not state.approvals or all(a.resolved is not None for a in state.approvals.values())
+    return len(state.steps) < policies.max_steps and state.model_calls < policies.max_model_calls

@@ -14,6 +14,7 @@ from orchestrator.engine.straight import onward
 from orchestrator.events import (
     ENDED,
     DecisionGiven,
+    ModelRetried,
     PauseRequested,
     ResumeRequested,
     RunPaused,
@@ -55,12 +56,13 @@ def test_the_shipped_workflow_takes_it_between_its_agents() -> None:
 def test_a_loop_takes_it_and_carries_on_what_earlier_visits_took() -> None:
     again = edge("c > a", when="visits.c < 3")
     play = Play(flow({"a": "agent", "b": "agent", "c": "agent"}, "a > b", "b > c", again))
-    for _ in range(3):
+    for visit in (1, 2, 3):
         for node in ("a", "b", "c"):
+            play.say(ModelRetried(node=node, visit=visit, attempt=1, tries=1, status=429, delay_s=1))
             play.called(node).done(node, draft())
     assert play.short == 6
     node = play.state.nodes["b"]
-    assert (node.visit, node.seconds, node.usage.calls) == (3, 3.0, 3)
+    assert (node.visit, node.seconds, node.usage.calls, node.http_retries) == (3, 3.0, 3, 3)
 
 
 def test_a_second_attempt_takes_it() -> None:
