@@ -34,11 +34,8 @@ INSERT_EVENTS = "INSERT INTO events (id, run, seq, at, type, v, body) VALUES {ro
 INSERT_LARGE = "INSERT INTO events (id, run, seq, at, type, v, body, large) VALUES {rows}"
 INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
 # Indexed columns are named only where they change: naming one rewrites its index entry.
-_MOVE_ON = (
-    "UPDATE runs SET seq = v.column2, seen_seq = v.column3 FROM (VALUES {rows}) AS v WHERE n = v.column1"
-)
-_MOVE_ON_AND_CHANGE = """UPDATE runs SET seq = v.column2, seen_seq = v.column3, status = v.column4,
-    restless = v.column5, unshown = v.column6 FROM (VALUES {rows}) AS v WHERE n = v.column1"""
+_MOVE_ON = """UPDATE runs SET seen_seq = v.column2, status = v.column3, restless = v.column4,
+    unshown = v.column5 FROM (VALUES {rows}) AS v WHERE n = v.column1"""
 # The first end counts; a second one cannot come from the engine.
 _END_RUNS = """UPDATE runs SET ended_at = v.column2, status = v.column3, owner = NULL
     FROM (VALUES {rows}) AS v WHERE n = v.column1 AND ended_at IS NULL"""
@@ -191,17 +188,13 @@ def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None
         database.executemany(INSERT_BLOB, rows.blobs)
     transaction.write(INSERT_EVENTS, rows.events)
     transaction.write(INSERT_LARGE, rows.large)
-    simple: list[tuple[int, int, int]] = []
     changed: list[tuple[Any, ...]] = []
     for head in heads:
         after = (head.status, head.restless, head.unshown)
-        if after == head.before:
-            simple.append((head.n, head.seq, head.seen_seq))
-        else:
-            changed.append((head.n, head.seq, head.seen_seq, *after))
+        if after != head.before:
+            changed.append((head.n, head.seen_seq, *after))
             head.before = after
-    transaction.write(_MOVE_ON, simple)
-    transaction.write(_MOVE_ON_AND_CHANGE, changed)
+    transaction.write(_MOVE_ON, changed)
     write_changes(transaction, rows.changes)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.events import RunId
+from orchestrator.infra.sqlite_heads import LAST
 from orchestrator.infra.sqlite_transaction import Transaction
 from orchestrator.ports import Delivery, Undelivered
 
@@ -48,7 +49,7 @@ def save_delivery(transaction: Transaction, delivery: Delivery) -> None:
 def undelivered(database: sqlite3.Connection) -> list[Undelivered]:
     """See `Deliveries.undelivered`."""
     rows = database.execute(
-        "SELECT id, conversation_id, seq, ended_at IS NOT NULL FROM runs WHERE unshown = 1 ORDER BY n"
+        f"SELECT id, conversation_id, {LAST}, ended_at IS NOT NULL FROM runs WHERE unshown = 1 ORDER BY n"
     )
     return [Undelivered(RunId(row[0]), row[1], row[2], bool(row[3])) for row in rows]
 
@@ -56,7 +57,7 @@ def undelivered(database: sqlite3.Connection) -> list[Undelivered]:
 def presented(transaction: Transaction, run_id: RunId, seq: int) -> None:
     """See `Deliveries.presented`. A number lower than an earlier one changes nothing."""
     transaction.database.execute(
-        "UPDATE runs SET presented = max(presented, :seq), unshown = runs.seq > max(presented, :seq) "
+        f"UPDATE runs SET presented = max(presented, :seq), unshown = {LAST} > max(presented, :seq) "
         "WHERE id = :run_id",
         {"run_id": run_id, "seq": seq},
     )

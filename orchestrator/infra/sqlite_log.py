@@ -26,7 +26,7 @@ from orchestrator.infra.sqlite_append import (
     write_changes,
 )
 from orchestrator.infra.sqlite_codec import EXCERPT, Encoded, decode, encode, moment
-from orchestrator.infra.sqlite_heads import Head
+from orchestrator.infra.sqlite_heads import LAST, Head
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.infra.sqlite_transaction import Transaction, Work
 from orchestrator.ports import Accepted
@@ -37,7 +37,7 @@ SHORT = 4  # events of a log that is read in the transaction that claims its run
 EventRow = tuple[int, int, str, int, str, "str | None"]
 _EVENTS = "SELECT seq, at, type, v, body, large FROM events"
 INSERT_RUNS = """INSERT INTO runs (n, id, conversation_id, position, workflow, created_at, excerpt, who,
-    seq, status, restless, seen_seq, unshown, epoch, presented, owner) VALUES {rows}"""
+    status, restless, seen_seq, unshown, epoch, presented, owner) VALUES {rows}"""
 _KNOWN = "SELECT key, run_id FROM inbox WHERE key IN ({values})"
 _TAKEN = "SELECT id FROM runs WHERE id IN ({values})"
 _LAST_POSITIONS = (
@@ -46,8 +46,9 @@ _LAST_POSITIONS = (
 _UNFINISHED = """SELECT conversation_id, count(*) FROM runs WHERE conversation_id IN ({values})
     AND ended_at IS NULL GROUP BY 1"""
 # One row each for all runs, as in sqlite_append.
-_CLAIMED = """SELECT json_group_array(json_array(id, n, epoch, position, seq, owner, ended_at IS NOT NULL))
-    FROM runs WHERE id IN (SELECT value FROM json_each(?))"""
+_CLAIMED = f"""SELECT json_group_array(
+    json_array(id, n, epoch, position, {LAST}, owner, ended_at IS NOT NULL)) FROM runs
+    WHERE id IN (SELECT value FROM json_each(?))"""
 _SHORT_LOGS = """SELECT json_group_array(json_array(run, seq, at, type, v, body, large))
     FROM events WHERE run IN (SELECT value FROM json_each(?))"""
 _RAISE_EPOCHS = """UPDATE runs SET epoch = v.column2, owner = v.column3,
@@ -185,7 +186,7 @@ def run_row(
     """A run's row for `INSERT_RUNS`, queued or begun, and claimed if it has an owner."""
     row = (n, run_id, created.conversation_id, position, created.workflow, at)
     turn = (created.turn.text[:EXCERPT], created.turn.who.key)
-    begun = (2, "running", 1) if started else (1, "queued", 0)
+    begun = ("running", 1) if started else ("queued", 0)
     return (*row, *turn, *begun, 0, 1, FIRST_EPOCH if owner else 0, 0, owner)
 
 
@@ -253,8 +254,8 @@ def _short_logs(transaction: Transaction, runs: Iterable[int]) -> dict[int, list
 def release(transaction: Transaction, run_id: RunId, epoch: int, seen: int | None) -> None:
     """See `Log.release`. An owner whose epoch has passed releases nothing."""
     transaction.database.execute(
-        """UPDATE runs SET owner = NULL, seen_seq = :seen,
-            restless = ended_at IS NULL AND max(:seen, status = 'queued') < seq
+        f"""UPDATE runs SET owner = NULL, seen_seq = :seen,
+            restless = ended_at IS NULL AND max(:seen, status = 'queued') < {LAST}
         WHERE id = :run_id AND epoch = :epoch AND owner IS NOT NULL""",
         # Nothing known to be seen: as if nobody had ever looked.
         {"run_id": run_id, "epoch": epoch, "seen": seen or 0},
@@ -289,7 +290,8 @@ def heads(database: sqlite3.Connection, run_ids: Sequence[RunId]) -> dict[RunId,
     """See `Log.heads`."""
     return dict(
         database.execute(
-            "SELECT id, seq FROM runs WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(run_ids),)
+            f"SELECT id, {LAST} FROM runs WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(run_ids),),
         ).fetchall()
     )
 

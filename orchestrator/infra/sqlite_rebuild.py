@@ -13,7 +13,7 @@ from orchestrator.events import RunCreated, RunEvent, RunId, RunStarted, RunStat
 from orchestrator.infra.projection import changes
 from orchestrator.infra.sqlite_append import write_changes
 from orchestrator.infra.sqlite_codec import decode, moment
-from orchestrator.infra.sqlite_heads import restless
+from orchestrator.infra.sqlite_heads import LAST, restless
 from orchestrator.infra.sqlite_log import INSERT_RUNS, blob_reader, events, run_row
 from orchestrator.infra.sqlite_transaction import Transaction
 
@@ -51,7 +51,6 @@ def rebuild(transaction: Transaction, fold_status: FoldStatus | None) -> None:
                 "INSERT INTO turns (conversation_id, position, run) VALUES (?, ?, ?)",
                 (body.conversation_id, position, n),
             )
-        database.execute("UPDATE runs SET seq = ? WHERE n = ?", (seq, n))
         if isinstance(body, RunStarted):
             database.execute("UPDATE runs SET status = 'running' WHERE n = ? AND ended_at IS NULL", (n,))
         write_changes(transaction, [(n, event_id, seq, change) for change in changes(body)])
@@ -63,7 +62,7 @@ def _settle(transaction: Transaction, n: int, row: dict[str, Any], fold_status: 
     """Give a rebuilt row back what the log does not say, and its status."""
     database = transaction.database
     status, seq, ended_at = database.execute(
-        "SELECT status, seq, ended_at FROM runs WHERE n = ?", (n,)
+        f"SELECT status, {LAST}, ended_at FROM runs WHERE n = ?", (n,)
     ).fetchone()
     if ended_at is None and status != "queued":
         status = row["status"] if fold_status is None else fold_status(events(database, RunId(row["id"]), 0))

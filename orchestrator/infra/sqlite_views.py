@@ -22,14 +22,15 @@ from orchestrator.events import (
     Usage,
 )
 from orchestrator.infra.sqlite_codec import decode, micros, moment
+from orchestrator.infra.sqlite_heads import LAST
 from orchestrator.infra.sqlite_log import blob_reader
 from orchestrator.infra.sqlite_owners import Owners
 from orchestrator.ports import ApprovalRow, Due, Page, RunRow
 
 MAX_PAGE = 1000
 BOT = "Quartet"
-_RUN = """SELECT n, id, conversation_id, position, workflow, status, created_at, ended_at, seq, excerpt, who,
-    input_tokens, output_tokens, cached_tokens, calls, cost_usd FROM runs"""
+_RUN = f"""SELECT n, id, conversation_id, position, workflow, status, created_at, ended_at, {LAST}, excerpt,
+    who, input_tokens, output_tokens, cached_tokens, calls, cost_usd FROM runs"""
 T = TypeVar("T")
 
 

@@ -18,7 +18,7 @@ from orchestrator.events import RunId
 from orchestrator.infra.sqlite_migrations import Migration, migrate, shipped
 from orchestrator.infra.sqlite_store import SqliteStore
 from orchestrator.ports import RunRow
-from tests.contract.store_harness import begun, claim, created, done, started
+from tests.contract.store_harness import begun, claim, created, done, ended, started
 
 STORM = """
 import asyncio, sys
@@ -63,6 +63,29 @@ asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 
 async def open_store(folder: Path) -> SqliteStore:
     return await SqliteStore.open(folder / "quartet.db", owners_dir=folder / "owners")
+
+
+def made_by_schema_8(source: Path, target: Path) -> None:
+    """Write what a database holds as the program did that kept a run's last event in its row."""
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as database:
+        migrate(database, str(target), shipped()[:8])
+        database.execute("ATTACH ? AS newer", (str(source),))
+        for table in ("events", "inbox", "turns", "runs"):
+            columns = [name for _, name, *_ in database.execute(f"PRAGMA newer.table_info({table})")]
+            names = ", ".join(columns)
+            last = ", seq" if table == "runs" else ""
+            found = ", (SELECT max(seq) FROM newer.events WHERE run = runs.n)" if last else ""
+            database.execute(
+                f"INSERT INTO main.{table} ({names}{last}) SELECT {names}{found} FROM newer.{table}"
+            )
+
+
+def indexes(path: Path) -> set[tuple[str, ...]]:
+    """What each index is of."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return {
+            *database.execute("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''")
+        }
 
 
 async def storm_until_killed(folder: Path, name: str, lines: int, *, delay_s: float) -> list[str]:
@@ -287,6 +310,30 @@ class TestMigrations:
             assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'extra'").fetchone() is None
             migrate(database, str(path), [*first, second._replace(script="CREATE TABLE extra (a);")])
             assert database.execute("SELECT version FROM migrations").fetchall() == [(1,), (2,)]
+
+    async def test_database_of_an_older_program_is_brought_up_to_date(self, tmp_path: Path) -> None:
+        store = await open_store(tmp_path)
+        for name in ("r1", "r2", "r3"):
+            await started(store, name)
+        epoch = await claim(store, "r2")
+        await store.append(RunId("r2"), [begun(), done()], epoch=epoch, expected_seq=2, status="running")
+        await store.append(RunId("r3"), [ended()], epoch=None, status="completed")
+        before = (await store.runs()).items
+        await store.close()
+        older = tmp_path / "older"
+        older.mkdir()
+        made_by_schema_8(tmp_path / "quartet.db", older / "quartet.db")
+        indexed = indexes(older / "quartet.db")
+        store = await open_store(older)
+        try:
+            assert (await store.runs()).items == before
+            assert await store.heads([RunId("r1"), RunId("r2"), RunId("r3")]) == {"r1": 2, "r2": 4, "r3": 3}
+            assert {run.run_id for run in await store.undelivered()} == {"r1", "r2", "r3"}
+            appended = await store.append(RunId("r2"), [begun(visit=2)], epoch=epoch, expected_seq=4)
+            assert appended.seq == 5
+        finally:
+            await store.close()
+        assert indexes(older / "quartet.db") >= indexed
 
     def test_migrations_are_numbered_without_gaps(self) -> None:
         assert [m.version for m in shipped()] == list(range(1, len(shipped()) + 1))
