@@ -313,6 +313,18 @@ class Workflow(Part):
         return found
 
     @cached_property
+    def plain(self) -> frozenset[str]:
+        """Agents' nodes that ask for nothing of their own: they are told what all are told."""
+        return frozenset(
+            name
+            for name, node in self.nodes.items()
+            if type(node) is AgentNode
+            and not (node.task or node.outcomes or node.team)
+            and node.model is None
+            and node.temperature is None
+        )
+
+    @cached_property
     def _feeders(self) -> dict[str, frozenset[str]]:
         return {}
 

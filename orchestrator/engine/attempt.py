@@ -33,6 +33,7 @@ from orchestrator.events import (
     CheckpointSaved,
     Json,
     Line,
+    Priority,
     Problem,
     StepEnded,
     StepFailed,
@@ -105,8 +106,8 @@ class Attempts:
         self._conversation: tuple[Line, ...] | None = None  # read once
         created = run.state.created
         self._at_once = min(workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE)
-        nodes = workflow.nodes.items()
-        self._more_to_say = {name: _says_more(node) for name, node in nodes if isinstance(node, Assigned)}
+        self._own = Scope("", workflow, workflow)
+        self._known_places: dict[tuple[str, str, Priority | None], Place] = {}
 
     async def make(self, name: str) -> StepEnded | StepFailed:
         """Work on a node that has begun; every way to end but cancellation becomes a fact.
@@ -119,7 +120,10 @@ class Attempts:
         node = node_of(self._workflow, self._run.state, name)
         place: Place | None = None
         try:
-            who = await self._assigned(name, node)
+            if type(node) is AgentNode and node.agent is not None:
+                who = Worker(node.agent)
+            else:
+                who = await self._assigned(name, node)
             place = self._place(node, who.agent)
             if not self._places.enter(place):
                 waiting, place = place, None
@@ -193,7 +197,7 @@ class Attempts:
         return Worker(str(member["agent"]), wanted), f"{wanted} of the team"
 
     def _team(self, name: str, team: str) -> Json:
-        around = scope(self._workflow, name).prefix
+        around = self._scope(name).prefix
         return self._run.state.latest(around + team) or {}
 
     def _member(self, name: str, team: str, wanted: str) -> Json:
@@ -206,20 +210,26 @@ class Attempts:
         raise NoAgent(f"{name}: the team has no member {wanted!r} whose agent is there; members are {names}")
 
     def _place(self, node: Node, agent: str) -> Place:
-        created = self._run.state.created
         model = getattr(node, "model", None) or ""
-        room = self._agents.room(agent, created.settings, model) if agent else NO_ROOM
-        return Place(
-            self._run.state.run_id,
-            self._at_once,
-            agent,
-            room.agent_limit,
-            room.provider,
-            room.provider_limit,
-            node.priority or created.priority,
-        )
+        place = self._known_places.get((agent, model, node.priority))
+        if place is None:
+            created = self._run.state.created
+            room = self._agents.room(agent, created.settings, model) if agent else NO_ROOM
+            place = self._known_places[agent, model, node.priority] = Place(
+                self._run.state.run_id,
+                self._at_once,
+                agent,
+                room.agent_limit,
+                room.provider,
+                room.provider_limit,
+                node.priority or created.priority,
+            )
+        return place
 
     # ── what they are told ───────────────────────────────────────────────────────────────────
+
+    def _scope(self, name: str) -> Scope:
+        return self._own if name in self._workflow.nodes else scope(self._workflow, name)
 
     async def _output(self, name: str, node: Node, who: Worker) -> Json:
         if not who.agent or not isinstance(node, Assigned):
@@ -232,7 +242,7 @@ class Attempts:
     def _handled(self, name: str, node: Node) -> Json:
         """What a handler without an agent puts out."""
         state = self._run.state
-        around = scope(self._workflow, name)
+        around = self._scope(name)
         output: Json = {"handled": problem_before(state, around.prefix, besides=name)}
         group = state.groups.get(name)
         if group is not None and group.kind == "undo":
@@ -242,7 +252,7 @@ class Attempts:
         return output
 
     def _input(self, name: str, node: Assigned, who: Worker, conversation: tuple[Line, ...]) -> StepInput:
-        state, around = self._run.state, scope(self._workflow, name)
+        state, around = self._run.state, self._scope(name)
         answer = around.workflow.answer
         now, created = state.nodes[name], state.created
         reviews = state.outputs.get(around.prefix + answer.review, ()) if answer and answer.review else ()
@@ -261,7 +271,7 @@ class Attempts:
             now.recorded,
             reviews,
         )
-        if created.inputs or now.checkpoint or self._more_to_say.get(name, True):  # inside of others: always
+        if created.inputs or now.checkpoint or name not in self._workflow.plain:  # inside of others: always
             step = self._more(step, name, node, who)
         return self._own_part(step, name) if name in created.turn.parts else step
 
@@ -278,7 +288,7 @@ class Attempts:
     def _more(self, step: StepInput, name: str, node: Assigned, who: Worker) -> StepInput:
         """What only some steps have: a task, inputs, an item, a part in a team, a checkpoint."""
         state = self._run.state
-        now, around = state.nodes[name], scope(self._workflow, name)
+        now, around = state.nodes[name], self._scope(name)
         names = variables(self._workflow, state, name)
         owner = item_of(name)
         group = state.groups.get(owner[0]) if owner else None
@@ -349,11 +359,6 @@ class Attempts:
             retry_at=self._clock.now() + delay if again else None,
             seconds=round(time.monotonic() - begun, 3),
         )
-
-
-def _says_more(node: Assigned) -> bool:
-    wishes = node.model is not None or node.temperature is not None
-    return bool(node.task or node.outcomes or node.team or wishes or type(node) is not AgentNode)
 
 
 def _talk(state: RunState, around: Scope) -> Iterator[Said]:

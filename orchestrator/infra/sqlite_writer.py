@@ -50,7 +50,7 @@ class GroupWriter:
 
     Without a task of its own: on a busy loop each turn that a caller waits for is milliseconds. A group
     goes in the turn after the first work came, so that all that come in one turn go together; the next one
-    goes at once when the last is on disk.
+    goes when those who waited for the last have been told, so that what they write next goes with it.
     """
 
     def __init__(self, connection: Connection, path: Path) -> None:
@@ -107,7 +107,7 @@ class GroupWriter:
             self._closed.set_result(None)
 
     def _written(self, outcome: list[Any] | BaseException) -> None:
-        """The group is on disk, or was refused; tell its callers, and go on."""
+        """The group is on disk, or was refused; tell its callers, and go on behind them."""
         group, self._group = self._group, []
         outcomes: list[Any] = outcome if isinstance(outcome, list) else [outcome] * len(group)
         for (_, future), result in zip(group, outcomes, strict=True):
@@ -117,7 +117,8 @@ class GroupWriter:
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        self._go()
+        self._called = True
+        self._loop.call_soon(self._go)
 
 
 def commit_group(
