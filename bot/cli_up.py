@@ -36,6 +36,6 @@ def up(context: click.Context, host: str | None, port: int | None) -> None:
 
     settings = settings_of(context)
     configure_logging(settings, "DEBUG" if given(context).debug or settings.debug else settings.log_level)
-    from bot.serving import serve
+    from bot.front import serve
 
     asyncio.run(serve(settings, host=host, port=port))

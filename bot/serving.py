@@ -1,23 +1,16 @@
-"""`quartet up`: one server for the page, the API and every chat platform that is connected.
+"""What is behind the port of `quartet up`: the page, the API and every chat platform that is connected.
 
-The port answers first: what is heavy (models, platforms) is loaded after the server listens, and a
-platform that cannot be reached keeps neither the page nor the others waiting.
+Loaded when the server listens already (`front`). A platform that cannot be reached keeps neither the page
+nor the others waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import socket
 import sys
-from collections.abc import Generator
-from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
-from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from adapters.contract import ChatAdapter
@@ -25,96 +18,69 @@ from adapters.web.adapter import WebAdapter
 from bot.api import core as api_core
 from bot.api.access import Access
 from bot.api.app import create_api, mount
-from bot.api.sockets import server_settings
 from bot.app import Core, channel_defaults, open_core
+from bot.door import Door
 from bot.key_ring import KeyRing
 from bot.page_sign_in import PageSignIn
 from bot.platforms import Platforms
 from bot.secret_keys import secret_keys
-from config.errors import ConfigError, ConfigProblem
+from config.errors import ConfigError
 from config.settings import Settings
 from orchestrator.agents.computing import OwnProcess
 from orchestrator.infra.garbage import settle
 
 log = structlog.get_logger(__name__)
 
-# Python's own is 5 ms, which the thread that writes to the disk would wait for at every statement while the
-# loop is busy: what came in would be acknowledged late.
-SWITCH_S = 0.0005
-DRAIN_S = 3  # open streams get this long when the server stops
 
+async def bring_up(
+    settings: Settings,
+    server: uvicorn.Server,
+    door: Door,
+    serving: asyncio.Task[None],
+    leaving: asyncio.Event,
+) -> None:
+    """Bring up all that answers behind the door, and keep it until somebody leaves or the server ends.
 
-async def serve(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
-    """Run the bot until SIGINT or SIGTERM.
+    Args:
+        settings: of the bot.
+        server: listens already.
+        door: opened as soon as there are routes; until the bot is there they answer 503 and "starting".
+        serving: the server at work.
+        leaving: set: stop.
 
     Raises:
-        ConfigError: the address is taken or not allowed, or the home cannot be used or is another bot's.
+        ConfigError: the key that tokens are encrypted with cannot be used.
         StoreFailed: the database cannot be used.
     """
-    sys.setswitchinterval(SWITCH_S)
-    settings = settings.with_address(host, port)
-    await asyncio.to_thread(_make_home, settings.home)
-    with _alone(settings.home), _listen(settings) as sock:
-        view = api_core.Core(policy=channel_defaults(settings))
-        access = Access(
-            api_key=settings.api_key.get_secret_value() if settings.api_key else "",
-            cors_origins=settings.cors_origins,
-            base_url=settings.base_url_given or "",
-            any_peer=settings.insecure_bind,
-            per_minute=settings.api.requests_per_minute,
-        )
-        ring = KeyRing(lambda: view.ready().store)
-        api = create_api(view, access, ring=ring)
-        server = _Server(
-            uvicorn.Config(
-                api,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=DRAIN_S,
-                **server_settings(access.max_body),
-                server_header=False,
-            )
-        )
-        await _run(server, sock, settings, view, api, ring)
-
-
-async def _run(
-    server: uvicorn.Server,
-    sock: socket.socket,
-    settings: Settings,
-    view: api_core.Core,
-    api: FastAPI,
-    ring: KeyRing,
-) -> None:
-    """Listen first, then bring up the rest: until it is there the API answers 503 and "starting"."""
-    loop = asyncio.get_running_loop()
-    leaving = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, leaving.set)
-    serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
-    try:
-        web = _web(settings, ring)
-        platforms = await asyncio.to_thread(_platforms, settings)
-        async with open_core(settings, adapters=[web], platforms=platforms, compute=OwnProcess()) as core:
-            for adapter in core.adapters.values():
-                mount(api, adapter.routes())
-            await fill(view, settings, core, web)
-            warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
-            warming.add_done_callback(lambda _: settle())
-            say(_greeting(settings, core, is_closed=await ring.is_closed()))
-            left = asyncio.create_task(leaving.wait())
-            await asyncio.wait([left, serving], return_when=asyncio.FIRST_COMPLETED)
-            left.cancel()
-            view.closing.set()
-            server.should_exit = True
-            web.close_streams()
-            await serving
-            warming.cancel()
-            await asyncio.gather(warming, left, return_exceptions=True)
-    finally:
+    view = api_core.Core(policy=channel_defaults(settings))
+    access = Access(
+        api_key=settings.api_key.get_secret_value() if settings.api_key else "",
+        cors_origins=settings.cors_origins,
+        base_url=settings.base_url_given or "",
+        any_peer=settings.insecure_bind,
+        per_minute=settings.api.requests_per_minute,
+    )
+    ring = KeyRing(lambda: view.ready().store)
+    api = create_api(view, access, ring=ring)
+    door.open(api)
+    web = _web(settings, ring)
+    platforms = await asyncio.to_thread(_platforms, settings)
+    async with open_core(settings, adapters=[web], platforms=platforms, compute=OwnProcess()) as core:
+        for adapter in core.adapters.values():
+            mount(api, adapter.routes())
+        await fill(view, settings, core, web)
+        warming = asyncio.create_task(core.agents.warm_up(), name="warm-up")
+        warming.add_done_callback(lambda _: settle())
+        say(_greeting(settings, core, is_closed=await ring.is_closed()))
+        left = asyncio.create_task(leaving.wait())
+        await asyncio.wait([left, serving], return_when=asyncio.FIRST_COMPLETED)
+        left.cancel()
+        view.closing.set()
         server.should_exit = True
-        await asyncio.gather(serving, return_exceptions=True)
+        web.close_streams()
+        await serving
+        warming.cancel()
+        await asyncio.gather(warming, left, return_exceptions=True)
 
 
 async def fill(view: api_core.Core, settings: Settings, core: Core, web: WebAdapter | None = None) -> None:
@@ -215,14 +181,6 @@ def _web(settings: Settings, ring: KeyRing) -> WebAdapter:
     )
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would raise them again after the end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 def _components(core: Core) -> dict[str, api_core.Component]:
     parts: dict[str, api_core.Component] = {}
     for name in core.platforms.broken:
@@ -238,69 +196,6 @@ def _components(core: Core) -> dict[str, api_core.Component]:
         status="healthy", detail=f"engine: {core.settings.engine}" + (f" ({detail})" if detail else "")
     )
     return parts
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _home_unusable(home, error) from error
-
-
-def _home_unusable(home: Path, error: OSError) -> ConfigError:
-    message = f"the folder {home} cannot be made or written ({error.strerror})"
-    remedy = "set it to a folder that this account may write"
-    return ConfigError([ConfigProblem("environment", None, None, "QUARTET_HOME", message, remedy)])
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Generator[None]:
-    """One bot for one home: two would send every card twice."""
-    lock = FileLock(home / "up.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        problem = ConfigProblem(
-            "environment",
-            None,
-            None,
-            "QUARTET_HOME",
-            f"another `quartet up` works in {home}",
-            "stop it, or set QUARTET_HOME to another folder",
-        )
-        raise ConfigError([problem]) from None
-    except OSError as error:
-        raise _home_unusable(home, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _listen(settings: Settings) -> Generator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol is named: without it asyncio leaves Nagle on, which costs 40 ms an answer.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((settings.host, settings.port))
-            sock.listen(2048)
-        except OSError as error:
-            problem = ConfigProblem(
-                "command line",
-                None,
-                None,
-                "--port",
-                f"{settings.host}:{settings.port} cannot be used ({error.strerror})",
-                f"choose another port: quartet up --port {settings.port % 65535 + 1}",
-            )
-            raise ConfigError([problem]) from None
-        sock.setblocking(False)
-        yield sock
-    finally:
-        sock.close()
 
 
 def _greeting(settings: Settings, core: Core, *, is_closed: bool) -> str:

@@ -7,7 +7,7 @@
 
 What a family raises inside (`ProblemError`, errors of the core) becomes one message `{"type": "error",
 "detail": …, "status": …}` and a close code of 4000 + the HTTP status: 4404, 4409, 4422. The server's end
-closes with 1012: the client comes back where it was. Pings are the server's (`server_settings`).
+closes with 1012: the client comes back where it was. Pings are the server's (`connections.server_settings`).
 """
 
 from __future__ import annotations
@@ -37,34 +37,12 @@ UNREAD_S: Final = 60.0  # a peer that takes nothing for so long is let go; it co
 UNHEARD: Final = 32  # messages that wait to be heard; who sends more without need is let go
 CHATTER: Final = 300  # messages within CHATTER_S that nobody listens to; signs of life are fewer
 CHATTER_S: Final = 1.0
-MAX_MESSAGE: Final = 1_048_576  # bytes; a socket keeps one that is not understood yet
 BEAT_S: Final = 15.0  # so often it is looked whether the key of an open socket still counts
 CLOSE_S: Final = 5.0  # a peer that does not read is not waited for longer than this to say goodbye
-# Longer than clients and proxies keep a connection for the next call (nginx: 60 s): whoever closes it
-# must not be the one that is called just then.
-KEEP_ALIVE_S: Final = 75
-PING_S: Final = 20.0  # a peer that answers no ping for so long has gone
 MAX_REASON: Final = 123  # bytes of a close frame's reason
 NORMAL: Final = 1000
 RESTARTS: Final = 1012
 BROKEN: Final = 1011
-
-
-def server_settings(max_size: int) -> dict[str, Any]:
-    """What uvicorn has to know for sockets, and for connections that are used again.
-
-    Args:
-        max_size: bytes of a body; of a message at most `MAX_MESSAGE`. A longer one closes with 1009.
-    """
-    return {
-        "ws": "websockets-sansio",
-        "ws_max_size": min(max_size, MAX_MESSAGE),
-        "ws_ping_interval": PING_S,
-        "ws_ping_timeout": PING_S,
-        "ws_per_message_deflate": False,  # costs each socket hundreds of kilobytes
-        "timeout_keep_alive": KEEP_ALIVE_S,
-    }
-
 
 B = TypeVar("B", bound=BaseModel)
 

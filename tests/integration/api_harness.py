@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute
 
 from bot.api.access import Access
 from bot.api.app import create_api
+from bot.api.connections import server_settings
 from bot.api.core import Core
-from bot.api.sockets import server_settings
 from config.documents import read_model
 from config.paths import WORKFLOWS_DIR
 from orchestrator.workflow import Workflow

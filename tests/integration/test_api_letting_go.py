@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bot.api import sockets, sse
 from bot.api.access import Access
+from bot.api.connections import MAX_MESSAGE
 from bot.api.letting_go import SERVERS_SEND
 from orchestrator.api_keys import KeyScope, new_key
 from orchestrator.events import RunId
@@ -76,7 +77,7 @@ async def test_what_nobody_listens_to_is_not_kept(tmp_path: Path) -> None:
 async def test_a_message_of_more_than_a_mebibyte_is_not_read(tmp_path: Path) -> None:
     async with api(tmp_path) as a, asyncio.timeout(WITHIN_S), connect(address(a)) as peer:
         with suppress(ConnectionClosed):
-            await peer.send("x" * (sockets.MAX_MESSAGE + 1))
+            await peer.send("x" * (MAX_MESSAGE + 1))
             await peer.recv()
         assert peer.close_code == 1009
 

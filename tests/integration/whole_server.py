@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from bot.api.access import Access
 from bot.api.app import create_api
+from bot.api.connections import server_settings
 from bot.api.core import Core
-from bot.api.sockets import server_settings
 from bot.app import channel_defaults, open_core
 from bot.serving import fill
 from config.load import load_settings
