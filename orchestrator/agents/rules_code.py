@@ -1,8 +1,9 @@
 """Findings in code by patterns, for the reviewers by rules. Pure; nothing is run.
 
 Reads what came with the run as code: attached files, inputs, fenced blocks and diffs in the request, files
-that other agents made; where there is none of these, lines of the request that look like code. Of a diff
-only the added lines count. A line that may hold a secret is never quoted.
+that other agents made; where there is none of these, lines of the request that look like code, else what
+stands in it `between backticks`. Of a diff only the added lines count. A line that may hold a secret is
+never quoted.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ _CODE = re.compile(
     r"|[\w.\[\]\"']{1,80} ?[-+*/|&:]?= ?\S|[\w.]{1,80}\(.{0,300}\)$)",
     re.I,
 )
+
+
+_SPAN = re.compile(r"(?<!`)`([^`\n]{1,400})`(?!`)")
+_DOES = re.compile(r"\w ?[(\[]|\w ?[-+*/|&:]?= ?\S|;$|^(?:import|from|return|raise|del) \w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +240,8 @@ def code(step: StepInput) -> list[CodeLine]:
             lines.append(line)
             if len(lines) >= MOST_LINES:
                 return lines
-    return lines or list(_plain("request", step.turn.text))
+    text = step.turn.text
+    return lines or list(_plain("request", text)) or list(_spans("request", text))[:MOST_LINES]
 
 
 def _plain(name: str, text: str) -> Iterator[CodeLine]:
@@ -255,6 +261,14 @@ def _plain(name: str, text: str) -> Iterator[CodeLine]:
         if inside and line:
             yield CodeLine(f"{name}:{number}", line, before)
             before = line
+
+
+def _spans(name: str, text: str) -> Iterator[CodeLine]:
+    """What stands between backticks within sentences, where it does something; a name alone does not."""
+    for number, line in enumerate(text.split("\n")[:MOST_LINES], start=1):
+        for span in _SPAN.findall(line):
+            if _DOES.search(span):
+                yield CodeLine(f"{name}:{number}", span)
 
 
 def _texts(step: StepInput) -> Iterator[tuple[str, str]]:

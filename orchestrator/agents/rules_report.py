@@ -145,16 +145,22 @@ def _debugging(step: StepInput, _: Sequence[str]) -> Made:
     return Made(*sections, asked, lists, _options(step), points=seen.missing, lacking=seen.lacking)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _review(step: StepInput, capabilities: Sequence[str]) -> Made:
     earlier = rules_earlier.earlier_issues(step)
     lines = len(rules_code.code(step))
     if earlier and ("code_review" in capabilities or not lines):
-        found, said = earlier, f"{len(earlier)} findings, put together from the steps before."
+        found, said = earlier, f"{_count(len(earlier), 'finding')}, put together from the steps before."
     else:
         aspects = [a for a in rules_code.ASPECTS if a in capabilities] or list(rules_code.ASPECTS)
         found = [issue for issue in rules_code.issues(step, aspects) if issue not in earlier]
-        looked = f"{lines} lines of code were looked at by patterns for {joined(aspects)}."
-        said = f"{looked} {f'{len(found)} new findings.' if found else NOTHING_FOUND}"
+        were = "was" if lines == 1 else "were"
+        looked = f"{_count(lines, 'line')} of code {were} looked at by patterns for {joined(aspects)}."
+        new = f"{_count(len(found), 'new finding')}." if found else NOTHING_FOUND
+        said = f"{looked} {new}"
     return Made(
         said if lines or found else NO_CODE, _from_task(step), issues=rules_earlier.worst_first(found)
     )

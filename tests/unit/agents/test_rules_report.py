@@ -238,10 +238,22 @@ def test_code_without_a_fence_is_looked_at_and_prose_is_not() -> None:
     assert len(found(javascript, "security")) == 1
 
 
+def test_one_line_between_backticks_is_looked_at() -> None:
+    asked = "Hello,\nis `eval(input())` safe in our `settings` here? And ``two`` or `x`?"
+    assert [(line.where, line.text) for line in rules_code.code(step("x", asked))] == [
+        ("request:2", "eval(input())")
+    ]
+    said = made("security", asked)
+    assert [issue.where for issue in said.issues] == ["request:2"]
+    assert "1 line of code was looked at" in said.body
+    assert "1 new finding." in said.body
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "Is it safe?",
+        "Should `README.md` say more about the `--help` of `make up`, or ` `?",
         "The class of errors that we import from others: please list them.\nFor each of them, a reason.",
         "from time to time it fails\nimport is slow\nclass action",
         "See the function (the old one).\n\n- one\n- two",
