@@ -58,7 +58,8 @@ async def serve(settings: Settings, *, host: str | None = None, port: int | None
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="server")
         try:
             bring_up = await asyncio.to_thread(_load)
-            await bring_up(settings, server, door, serving, leaving)
+            if not leaving.is_set():
+                await bring_up(settings, server, door, serving, leaving)
         finally:
             server.should_exit = True
             await asyncio.gather(serving, return_exceptions=True)

@@ -65,6 +65,8 @@ async def bring_up(
     door.open(api)
     web = _web(settings, ring)
     platforms = await asyncio.to_thread(_platforms, settings)
+    if leaving.is_set():
+        return
     async with open_core(settings, adapters=[web], platforms=platforms, compute=OwnProcess()) as core:
         for adapter in core.adapters.values():
             mount(api, adapter.routes())

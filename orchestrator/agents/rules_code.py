@@ -41,8 +41,10 @@ _CODE = re.compile(
 )
 
 
-_SPAN = re.compile(r"(?<!`)`([^`\n]{1,400})`(?!`)")
-_DOES = re.compile(r"\w ?[(\[]|\w ?[-+*/|&:]?= ?\S|;$|^(?:import|from|return|raise|del) \w")
+# What opens a span stands behind no word: people write backticks for apostrophes too.
+_SPAN = re.compile(r"(?<![\w`])`([^`\n]{1,400})`(?!`)")
+_DOES = re.compile(r"\w[(\[]|\w ?[-+*/|&:]?= ?\S|;$|^(?:import|from|return|raise|del) \w")
+_SAID = re.compile(r"-|[A-Z_][A-Z0-9_]*=\S*(?: |$)")  # a switch, a setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,7 @@ def _spans(name: str, text: str) -> Iterator[CodeLine]:
     """What stands between backticks within sentences, where it does something; a name alone does not."""
     for number, line in enumerate(text.split("\n")[:MOST_LINES], start=1):
         for span in _SPAN.findall(line):
-            if _DOES.search(span):
+            if _DOES.search(span) and not _SAID.match(span):
                 yield CodeLine(f"{name}:{number}", span)
 
 

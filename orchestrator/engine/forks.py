@@ -32,6 +32,7 @@ from orchestrator.events import (
     Usage,
 )
 from orchestrator.ids import approval_id
+from orchestrator.workflow import scope_of
 
 _BEGINNINGS = (StepStarted, GroupStarted, BranchTaken, StepSkipped)
 # What belongs to the other run alone: its beginning, its end, what people did to it as a whole.
@@ -87,9 +88,10 @@ def past(
         _refuse_decided(events[:cut], node)
     asked: dict[str, ApprovalRequested] = {}
     bodies: list[Body] = []
-    for event in events[:cut]:
+    anew = _beginning_with(events[:cut], begun)
+    for i, event in enumerate(events[:cut]):
         body = event.body
-        if isinstance(body, _ITS_OWN):
+        if isinstance(body, _ITS_OWN) or i in anew:
             continue
         if isinstance(body, ApprovalRequested):
             asked[body.approval_id] = body
@@ -97,6 +99,26 @@ def past(
     # A log may not end in the middle of what was appended together: fold it once, to be sure.
     fold([events[0], *(RunEvent(events[0].run_id, seq, events[0].at, b) for seq, b in enumerate(bodies, 2))])
     return bodies, begun.visit
+
+
+def _beginning_with(before: Sequence[RunEvent], begun: Body) -> frozenset[int]:
+    """Where the facts stand of what began in the same moment as a beginning of a workflow.
+
+    A workflow's beginnings begin together, when nothing of it is there yet: one alone would never begin.
+    """
+    name = getattr(begun, "node", "")
+    if getattr(begun, "after", ()) or name.endswith("]"):
+        return frozenset()
+    around = scope_of(name)
+    inside = f"{around}/" if around else ""
+    found: list[int] = []
+    for i in reversed(range(len(before))):
+        node = getattr(before[i].body, "node", "")
+        if node == around:
+            break  # here the inner workflow began
+        if node and node.startswith(inside):
+            found.append(i)
+    return frozenset(found)
 
 
 def _refuse_decided(events: Sequence[RunEvent], node: str) -> None:

@@ -330,6 +330,8 @@ class Journey:
     def _begin(self, lane: asyncio.Task[None] | None = None) -> str | None:
         """Give every node that is to be worked on a lane, the first one `lane`, if given: returns it."""
         mine: str | None = None
+        if self.state.started_at is None:
+            return None  # a fork in the queue: what it shares with another run waits as well
         for name in self.state.unended:
             if name in self._at_work or self.state.nodes[name].status != "working":
                 continue

@@ -1,7 +1,7 @@
 """The step that most steps of most runs are: one ends well, the one behind it begins. Pure.
 
-What `moves`, `facts` and `fold` say of it in turn is worked out here in one go, in a third of the time. It is
-never another thing than they say; where anything else is going on, nothing is said here, and they are asked.
+What `moves`, `facts` and `fold` say of it in turn is worked out here in one go, in half the instructions. It
+is never another thing than they say; where anything else goes on, nothing is said here, and they are asked.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def onward(
 def _unhindered(workflow: Workflow, state: RunState, at: datetime) -> bool:
     """Whether nothing keeps the next step from beginning. No question is open: its node would be unended."""
     if state.stop is not None or state.ended is not None or state.paused or state.pause_wanted:
+        return False
+    if state.started_at is None:  # a fork in the queue, whose shared past is at work
         return False
     deadline, policies = state.created.deadline, workflow.policies
     if deadline is not None and deadline <= at:

@@ -299,6 +299,56 @@ class TestAppending:
         await store.append(run_id, [done()], epoch=again, expected_seq=6)
         assert await store.heads([run_id]) == {run_id: 7}
 
+    async def test_steps_of_which_a_run_has_seen_all_leave_nothing_to_do_behind_its_owner(
+        self, opener: Opener
+    ) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        epoch = await claim(mine, run_id)
+        assert epoch is not None
+        for seq in (2, 3, 4):  # the row says the same after each of them
+            await mine.append(run_id, [begun(visit=seq)], epoch=epoch, expected_seq=seq, status="running")
+        await started(other, "r2")  # what mine knew of rows is forgotten
+        await mine.append(run_id, [done()], epoch=epoch)
+        assert await other.to_wake() == [RunId("r2")]
+        await mine.release(run_id, epoch, seen=6)
+        assert await other.to_wake() == [RunId("r2")]
+        await mine.rebuild_views()
+        assert await other.to_wake() == [RunId("r2")]
+        assert await other.heads([run_id]) == {run_id: 6}
+        await other.append(run_id, [steered()], epoch=None)
+        assert set(await other.to_wake()) == {run_id, RunId("r2")}
+
+    async def test_an_owner_that_is_gone_after_many_steps_is_followed(self, opener: Opener) -> None:
+        mine, other = await opener(), await opener()
+        run_id = await started(mine, "r1")
+        epoch = await claim(mine, run_id)
+        for seq in (2, 3, 4):
+            await mine.append(run_id, [begun(visit=seq)], epoch=epoch, expected_seq=seq, status="running")
+        await mine.close()
+        assert await other.to_wake() == [run_id]
+        claimed = await other.claim(run_id)
+        assert claimed is not None
+        assert [event.seq for event in claimed.events] == [1, 2, 3, 4, 5]
+
+    async def test_what_callers_write_next_goes_with_what_waits_already(self, store: OpenStore) -> None:
+        runs = [await started(store, f"r{i}") for i in range(10)]
+
+        async def steps(run_id: RunId) -> None:
+            for seq in range(2, 7):
+                await store.append(run_id, [begun(visit=seq)], epoch=None, expected_seq=seq, status="running")
+
+        async with asyncio.TaskGroup() as callers:
+            for run_id in runs[:5]:
+                callers.create_task(steps(run_id))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the first ones' group is on its way
+            for run_id in runs[5:]:
+                callers.create_task(steps(run_id))
+        # One time for each commit. Going in turns the two halves would take ten.
+        commits = {e.at for run_id in runs for e in await store.events(run_id, after=2)}
+        assert len(commits) <= 7
+
     async def test_a_status_that_comes_back_is_written_again(self, store: OpenStore) -> None:
         run_id = await started(store, "r1")
         statuses: tuple[RunStatus, ...] = ("running", "waiting", "running", "paused", "running")

@@ -315,7 +315,7 @@ class TestMigrations:
         store = await open_store(tmp_path)
         for name in ("r1", "r2", "r3"):
             await started(store, name)
-        epoch = await claim(store, "r2")
+        epoch = await claim(store, RunId("r2"))
         await store.append(RunId("r2"), [begun(), done()], epoch=epoch, expected_seq=2, status="running")
         await store.append(RunId("r3"), [ended()], epoch=None, status="completed")
         before = (await store.runs()).items

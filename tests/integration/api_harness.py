@@ -104,7 +104,7 @@ async def api(
     async with house(folder, WORKFLOWS, agents) as built:
         core, access = Core(service=None if starting else built.service), access or Access()
         app = create_api(core, access, adapter_routes=adapter_routes, heartbeat_s=heartbeat_s)
-        told: dict[str, Any] = {**server_settings(access.max_body), "timeout_graceful_shutdown": None}
+        told: dict[str, Any] = {**server_settings(), "timeout_graceful_shutdown": None}
         async with on_loopback(app, closing=core.closing, **told) as address:
             transport = httpx2.AsyncHTTPTransport(verify=False)  # a TLS context takes long to make
             async with httpx2.AsyncClient(base_url=address, timeout=60, transport=transport) as client:

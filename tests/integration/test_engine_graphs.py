@@ -17,6 +17,7 @@ from orchestrator.errors import Refused, StepError
 from orchestrator.events import AgentAssigned, Json, Priority
 from orchestrator.ports import StepInput, StepSink
 from orchestrator.workflow import Workflow
+from tests import house as houses
 from tests.builders import edge, flow
 from tests.house import ADA, BOB, House, ScriptedAgents, house
 from tests.unit.orchestrator.test_random_graphs import drawn, expected
@@ -252,6 +253,64 @@ async def test_a_run_is_forked_from_a_step_with_other_inputs(tmp_path: Path) -> 
         assert h.agents.called("act")[-1].task == "in there"
         with pytest.raises(Refused, match="has not come to the step 'nowhere'; its steps are look, ok, act"):
             await h.service.fork(first, "nowhere", key="fork-3", who=BOB)
+        h.agents.check()
+
+
+@pytest.mark.parametrize("first", ["a", "b", "inner/x", "inner/y"])
+async def test_a_run_is_forked_from_one_of_several_beginnings(tmp_path: Path, first: str) -> None:
+    inner = {
+        "name": "pair",
+        "start": ["x", "y"],
+        "nodes": {"x": {"kind": "agent", "agent": "x"}, "y": {"kind": "agent", "agent": "y"}},
+    }
+    workflow = flow(
+        {
+            "a": agent("a"),
+            "b": agent("b"),
+            "inner": {"kind": "workflow", "workflow": "pair"},
+            "c": agent("c"),
+        },
+        "a > c",
+        "b > c",
+        "inner > c",
+        workflows={"pair": inner},
+        start=["a", "b", "inner"],
+    )
+    async with house(tmp_path, {"flow": workflow}) as h:
+        for name in ("a", "b", "x", "y", "c"):
+            h.agents.say(name, {"body": name}, {"body": f"{name} again"})
+        run_id = await start(h, "flow")
+        assert (await h.ended(run_id)).status == "completed"
+        forked = await h.service.fork(run_id, first, key="fork", who=BOB)
+        state = await h.ended(forked.run_id)
+        assert state.status == "completed"
+        assert {name for name, node in state.nodes.items() if node.status == "done"} == {
+            *("a", "b", "inner", "inner/x", "inner/y", "c")
+        }
+        assert [len(outputs) for outputs in state.outputs.values()] == [1] * 6
+        h.agents.check()
+
+
+async def test_a_fork_in_the_queue_does_nothing_before_its_turn(tmp_path: Path) -> None:
+    workflow = flow({"a": agent("a"), "b": agent("b"), "c": agent("c")}, "a > c", start=["a", "b"])
+    async with house(tmp_path, {"flow": workflow}) as h:
+        slow, gate = houses.Gate({"body": "b"}), houses.Gate({"body": "a"})
+        h.agents.say("a", {"body": "a"}, gate)
+        h.agents.say("b", slow, {"body": "b"}, {"body": "b"})
+        h.agents.say("c", {"body": "c"}, {"body": "c"}, {"body": "c"})
+        first = await start(h, "flow")
+        await h.until(first, lambda state: "c" in state.outputs)
+        slow.let_go.set()
+        await h.ended(first)
+        second = await h.turn(key="k2", conversation="web:local:general:k1", workflow="flow")
+        await h.until(second, lambda state: "b" in state.outputs)  # its `a` works on
+        forked = await h.service.fork(first, "c", key="fork", who=BOB)  # `b` was at work then
+        assert forked.queued_behind == 1
+        await h.engine.advance(forked.run_id)
+        assert (len(h.agents.called("b")), len(h.agents.called("c"))) == (2, 1)
+        gate.let_go.set()
+        assert (await h.ended(second)).status == "completed"
+        assert (await h.ended(forked.run_id)).status == "completed"
         h.agents.check()
 
 

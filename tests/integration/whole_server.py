@@ -47,7 +47,7 @@ async def whole(
         await fill(core, settings, built)
         access = Access(api_key=key, per_minute=None)
         app = create_api(core, access)
-        async with on_loopback(app, closing=core.closing, **server_settings(access.max_body)) as url:
+        async with on_loopback(app, closing=core.closing, **server_settings()) as url:
             transport = httpx2.AsyncHTTPTransport(verify=False)  # a TLS context takes long to make
             headers = {"X-API-Key": key} if key else {}
             async with httpx2.AsyncClient(

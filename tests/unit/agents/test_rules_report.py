@@ -239,7 +239,7 @@ def test_code_without_a_fence_is_looked_at_and_prose_is_not() -> None:
 
 
 def test_one_line_between_backticks_is_looked_at() -> None:
-    asked = "Hello,\nis `eval(input())` safe in our `settings` here? And ``two`` or `x`?"
+    asked = "Hello,\nI don`t know: is `eval(input())` safe in our `settings` here? And ``two`` or `x`?"
     assert [(line.where, line.text) for line in rules_code.code(step("x", asked))] == [
         ("request:2", "eval(input())")
     ]
@@ -254,6 +254,7 @@ def test_one_line_between_backticks_is_looked_at() -> None:
     [
         "Is it safe?",
         "Should `README.md` say more about the `--help` of `make up`, or ` `?",
+        "What does `--host=0.0.0.0` do, and `LOG_LEVEL=debug make up`, and `docs (old)`?",
         "The class of errors that we import from others: please list them.\nFor each of them, a reason.",
         "from time to time it fails\nimport is slow\nclass action",
         "See the function (the old one).\n\n- one\n- two",

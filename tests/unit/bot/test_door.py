@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -14,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from bot.api.access import Access
 from bot.api.app import create_api
+from bot.api.connections import server_settings
 from bot.api.core import Core
 from bot.door import Door
 from tests.loopback import on_loopback
@@ -51,11 +53,22 @@ async def test_it_answers_as_the_api_does_that_is_not_ready() -> None:
     ]
 
 
-async def test_a_socket_is_sent_away() -> None:
-    async with on_loopback(Door()) as url:
-        with pytest.raises(InvalidStatus):
-            async with connect(url.replace("http", "ws", 1) + "/ws/execute/1"):
-                pass
+async def test_a_socket_is_asked_to_come_again() -> None:
+    for app in (Door(), create_api(Core(), Access(per_minute=None))):
+        async with on_loopback(app, **server_settings()) as url:
+            address = url.replace("http", "ws", 1) + "/ws/workflows/w1"
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(address) as peer:
+                    await peer.recv()
+        answer = refused.value.response
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert json.loads(answer.body or b"")["status"] == 503
+
+
+async def test_its_answers_are_named() -> None:
+    async with on_loopback(Door()) as url, httpx2.AsyncClient(base_url=url) as client:
+        answer = await client.get("/health", headers={"X-Request-Id": "mine"})
+        assert answer.headers["X-Request-Id"] == "mine"
 
 
 async def test_what_stands_behind_it_answers_once_it_is_open() -> None:

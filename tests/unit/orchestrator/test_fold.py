@@ -291,6 +291,12 @@ def played(workflow: Workflow, run_settings: RunSettings, seed: int, acts: int) 
     return world
 
 
+def test_random_runs_go_the_short_way_too() -> None:
+    line = flow({"n0": "agent", "n1": "agent", "n2": "agent"}, "n0 > n1", "n1 > n2")
+    worlds = [played(w, RunSettings(), seed, 40) for w in (line, quartet()) for seed in range(10)]
+    assert sum(world.play.short for world in worlds) > 10
+
+
 @MANY
 @given(workflows(), RUN_SETTINGS, SEEDS, st.integers(0, 40))
 def test_whatever_people_and_agents_do_a_run_stays_in_order_and_ends(

@@ -18,8 +18,10 @@ from orchestrator.events import (
     PauseRequested,
     ResumeRequested,
     RunPaused,
+    RunStarted,
     Steered,
     StepEnded,
+    StepStarted,
     StopRequested,
 )
 from orchestrator.workflow import Workflow
@@ -81,17 +83,16 @@ def test_what_was_said_while_the_step_worked_was_heard_by_the_next() -> None:
     assert play.state.heard == 1
 
 
-@pytest.mark.parametrize(
-    "hinder",
-    [
-        lambda play: play.add(StopRequested(who=ADA)),
-        lambda play: play.add(PauseRequested(who=ADA)),
-        lambda play: play.add(PauseRequested(who=ADA), RunPaused()),
-        lambda play: play.add(PauseRequested(who=ADA), RunPaused(), ResumeRequested(who=ADA)),
-        lambda play: setattr(play, "now", NOW + timedelta(hours=2)),
-    ],
-    ids=["stopped", "pause asked for", "paused", "resume asked for", "deadline over"],
-)
+HINDRANCES: dict[str, Callable[[Play], object]] = {
+    "stopped": lambda play: play.add(StopRequested(who=ADA)),
+    "pause asked for": lambda play: play.add(PauseRequested(who=ADA)),
+    "paused": lambda play: play.add(PauseRequested(who=ADA), RunPaused()),
+    "resume asked for": lambda play: play.add(PauseRequested(who=ADA), RunPaused(), ResumeRequested(who=ADA)),
+    "deadline over": lambda play: setattr(play, "now", NOW + timedelta(hours=2)),
+}
+
+
+@pytest.mark.parametrize("hinder", HINDRANCES.values(), ids=HINDRANCES)
 def test_where_somebody_hinders_the_long_way_is_gone(hinder: Callable[[Play], object]) -> None:
     play = Play(line(), deadline=NOW + timedelta(hours=1))
     assert onward(play.workflow, play.state, ended(play, "a"), play.now) is not None
@@ -108,6 +109,16 @@ def test_at_the_limits_of_a_workflow_the_long_way_is_gone(policy: dict[str, int]
     play.done("a", draft())
     assert play.state.ended is not None
     assert play.state.ended.status == "failed"
+
+
+def test_a_fork_in_the_queue_does_not_go_on() -> None:
+    play = Play(line(), started=False)
+    play.add(StepStarted(node="a", visit=1, attempt=1))  # shared with the run that it comes from
+    assert onward(play.workflow, play.state, ended(play, "a"), play.now) is None
+    play.done("a", draft())
+    assert play.working() == []
+    play.say(RunStarted())
+    assert play.working() == ["b"]
 
 
 def test_an_end_that_is_not_of_the_attempt_under_way_leads_nowhere() -> None:
