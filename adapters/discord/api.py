@@ -13,10 +13,11 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import structlog
@@ -43,6 +44,10 @@ RECHECK_MOST_S = 60.0
 LARGEST_ANSWER = 16 << 20  # bytes
 RETRY_AFTER_S = 1.0  # where Discord says 429 without a word of how long
 PATIENT_S = 3_600.0  # a Retry-After beyond this is not believed
+# Messages of a channel go one after another, so that they stand in the order in which they were let go: on
+# two connections the second may arrive first. A slow one is not waited for longer than this.
+ORDER_S = 2.0
+POST = "POST /channels/{}/messages"
 OLD_EDIT_S = 300.0  # until an old message's edit is tried again, where Discord does not say
 
 
@@ -120,6 +125,7 @@ class DiscordApi:
         self._recheck_s = recheck_s
         self._session: aiohttp.ClientSession | None = None
         self._trouble = ""
+        self._going: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by channel
         self._refused = 0  # how often the token was refused in a row
         self._recheck_at = 0.0
         self._blocked_until = 0.0
@@ -197,7 +203,8 @@ class DiscordApi:
         ticket = await self._pace.wait(call.route, call.urgency, call.order)
         call.order = ticket.order
         try:
-            status, headers, raw = await self._send(call)
+            async with self._in_order(call.route):
+                status, headers, raw = await self._send(call)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._pace.leave(ticket)  # never sent
             raise _unreached(error, call, unknown=False) from None
@@ -222,6 +229,26 @@ class DiscordApi:
                 outcome_unknown=status >= 500,
             )
         raise self._refusal(call, status, _json(raw))
+
+    @contextlib.asynccontextmanager
+    async def _in_order(self, route: Route) -> AsyncGenerator[None]:
+        """Behind the message of the same channel that is on its way, if it does not take long."""
+        if route.name != POST:
+            yield
+            return
+        lock = self._going.get(route.major)
+        if lock is None:
+            lock = self._going[route.major] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(ORDER_S):
+                await lock.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _send(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
         """Send it and read the answer. What goes wrong is aiohttp's."""

@@ -82,6 +82,60 @@ async def server(
         await runner.cleanup()
 
 
+LIMITS = {"X-RateLimit-Bucket": "b", "X-RateLimit-Limit": "9", "X-RateLimit-Remaining": "8",
+          "X-RateLimit-Reset-After": "5"}  # fmt: skip
+
+
+async def test_messages_of_a_channel_arrive_in_the_order_in_which_they_go() -> None:
+    arrived: list[str] = []
+    slow = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        text = (await request.json())["content"]
+        if text == "first":
+            await slow.wait()  # on its way for long
+        arrived.append(text)
+        return web.json_response({"id": "1"}, headers=LIMITS)
+
+    async with server(answer) as (api, asked):
+
+        def post(text: str, channel: str = "1") -> asyncio.Task[Any]:
+            path = f"/channels/{channel}/messages"
+            return asyncio.create_task(api.call("POST", path, {"content": text}, urgency=Urgency.ANSWER))
+
+        await post("known from here on")
+        calls = [post(text) for text in ("first", "second", "third")]
+        elsewhere = post("elsewhere", "2")
+        await elsewhere
+        slow.set()
+        await asyncio.gather(*calls)
+        assert arrived[1:] == ["elsewhere", "first", "second", "third"]
+        assert len(asked) == 5
+
+
+async def test_a_message_that_takes_too_long_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "ORDER_S", 0.05)
+    stuck = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if (await request.json())["content"] == "stuck":
+            await stuck.wait()
+        return web.json_response({"id": "1"}, headers=LIMITS)
+
+    async with server(answer) as (api, _):
+
+        def post(text: str) -> asyncio.Task[Any]:
+            call = api.call("POST", "/channels/1/messages", {"content": text}, urgency=Urgency.ANSWER)
+            return asyncio.create_task(call)
+
+        await post("known from here on")
+        first = post("stuck")
+        await asyncio.gather(post("two"), post("three"))
+        assert not first.done()
+        stuck.set()
+        await first
+
+
 # ── limits ───────────────────────────────────────────────────────────────────────────────────
 
 
