@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bot.api.request_ids import RequestIds
 
 STARTING: Final = "The bot is starting; try again in a second."
+LOADING: Final = "the bot is starting; ask again in a second"
 COME_AGAIN: Final = {"Retry-After": "1"}
 
 
@@ -46,7 +47,7 @@ async def _starting(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _health() -> dict[str, Any]:
     """What `bot.api.health` says of a bot that is starting."""
-    store = {"status": "starting", "detail": "the bot is starting; ask again in a second"}
+    store = {"status": "starting", "detail": LOADING}
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return {"status": "degraded", "active_workflows": 0, "timestamp": now, "components": {"store": store}}
 

@@ -17,6 +17,7 @@ from bot.api.errors import ProblemError
 from bot.api.feeds import Feeds
 from bot.api.newest import Newest
 from bot.channel_settings import ChannelPolicy
+from bot.door import COME_AGAIN, STARTING
 from orchestrator.errors import NotFound
 from orchestrator.events import RunEvent, RunId
 from orchestrator.ports import RunRow
@@ -48,7 +49,7 @@ def _no_models() -> Mapping[str, str]:
 
 
 def _starting() -> ProblemError:
-    return ProblemError(503, "The bot is starting; try again in a second.", headers={"Retry-After": "1"})
+    return ProblemError(503, STARTING, headers=COME_AGAIN)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from bot.api.core import Component, Core
+from bot.door import LOADING
 from orchestrator.ports import Store
 
 SOON_S = 0.02  # the store is waited for so long, where it is known how it was a moment ago
@@ -52,7 +53,7 @@ class HealthRoute:
         service = self._core.service
         active = 0
         if service is None:
-            store = Component(status="starting", detail="the bot is starting; ask again in a second")
+            store = Component(status="starting", detail=LOADING)
         else:
             store, active = await self._store.look(service.store)
         components = {"store": store, **self._core.components()}

@@ -33,7 +33,6 @@ from orchestrator.events import (
     CheckpointSaved,
     Json,
     Line,
-    Priority,
     Problem,
     StepEnded,
     StepFailed,
@@ -107,7 +106,6 @@ class Attempts:
         created = run.state.created
         self._at_once = min(workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE)
         self._own = Scope("", workflow, workflow)
-        self._known_places: dict[tuple[str, str, Priority | None], tuple[Room, Place]] = {}
 
     async def make(self, name: str) -> StepEnded | StepFailed:
         """Work on a node that has begun; every way to end but cancellation becomes a fact.
@@ -211,22 +209,17 @@ class Attempts:
 
     def _place(self, node: Node, agent: str) -> Place:
         created = self._run.state.created
-        model, priority = getattr(node, "model", None) or "", node.priority
+        model = getattr(node, "model", None) or ""
         room = self._agents.room(agent, created.settings, model) if agent else NO_ROOM
-        known = self._known_places.get((agent, model, priority))
-        if known is not None and known[0] == room:  # else its agent is another one by now
-            return known[1]
-        place = Place(
+        return Place(
             self._run.state.run_id,
             self._at_once,
             agent,
             room.agent_limit,
             room.provider,
             room.provider_limit,
-            priority or created.priority,
+            node.priority or created.priority,
         )
-        self._known_places[agent, model, priority] = room, place
-        return place
 
     # ── what they are told ───────────────────────────────────────────────────────────────────
 

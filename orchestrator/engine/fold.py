@@ -21,6 +21,7 @@ from orchestrator.engine.state import (
     Outcome,
     RunState,
     Step,
+    new_tuple,
     with_fields,
 )
 from orchestrator.events import (
@@ -61,8 +62,6 @@ from orchestrator.events import (
 from orchestrator.workflow import scope_of
 
 Change = dict[str, Any]  # the fields of a state that an event changes
-# What a NamedTuple's own constructor calls, without its detour through Python.
-_new = cast("Callable[..., Any]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 # To copy it takes a fifth of what the constructor of a frozen class takes. Nothing ever changes in place.
@@ -311,7 +310,7 @@ def _step_ended(state: RunState, body: StepEnded, at: datetime) -> Change:
         _close_group(state, name, at, change)
     if not _count_item(state, name, well=True, change=change):
         frontier: tuple[Finished, ...] = change.get("frontier", state.frontier)
-        change["frontier"] = (*frontier, _new(Finished, (name, "success", None, False)))
+        change["frontier"] = (*frontier, new_tuple(Finished, (name, "success", None, False)))
     return change
 
 
@@ -376,7 +375,7 @@ def _close(
         step = steps[i]
         if step.node == node and step.ended_at is None:
             changed = list(steps)
-            changed[i] = _new(
+            changed[i] = new_tuple(
                 Step,
                 (
                     node,

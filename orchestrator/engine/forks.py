@@ -101,15 +101,16 @@ def past(
     return bodies, begun.visit
 
 
-def _beginning_with(before: Sequence[RunEvent], begun: Body) -> frozenset[int]:
+def _beginning_with(
+    before: Sequence[RunEvent], begun: StepStarted | GroupStarted | BranchTaken | StepSkipped
+) -> frozenset[int]:
     """Where the facts stand of what began in the same moment as a beginning of a workflow.
 
     A workflow's beginnings begin together, when nothing of it is there yet: one alone would never begin.
     """
-    name = getattr(begun, "node", "")
-    if getattr(begun, "after", ()) or name.endswith("]"):
+    if begun.after or begun.node.endswith("]"):
         return frozenset()
-    around = scope_of(name)
+    around = scope_of(begun.node)
     inside = f"{around}/" if around else ""
     found: list[int] = []
     for i in reversed(range(len(before))):

@@ -6,17 +6,12 @@ is never another thing than they say; where anything else goes on, nothing is sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, cast
 
-from orchestrator.engine.state import NOTHING, NodeState, RunState, Step, with_fields
+from orchestrator.engine.state import NOTHING, NodeState, RunState, Step, new_tuple, with_fields
 from orchestrator.engine.steps import started
 from orchestrator.events import StepEnded, StepStarted
 from orchestrator.workflow import Workflow
-
-# What a NamedTuple's own constructor calls, without its detour through Python.
-_new = cast("Callable[..., Any]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 def onward(
@@ -65,13 +60,13 @@ def onward(
     )
     mine = steps[node.step]
     closed = (name, mine.visit, mine.attempt, "done", mine.started_at, at, None, *mine[7:])
-    following = [*steps, _new(Step, (target, visit, 1, "working", at, None, None, NOTHING, "", ""))]
-    following[node.step] = _new(Step, closed)
+    following = [*steps, new_tuple(Step, (target, visit, 1, "working", at, None, None, NOTHING, "", ""))]
+    following[node.step] = new_tuple(Step, closed)
     key = f"{name}>{target}"
     edges, outputs = state.edges, state.outputs
     after = {
         "seq": state.seq + 2,
-        "nodes": {**nodes, name: node.done(at, ended.seconds), target: _new(NodeState, working)},
+        "nodes": {**nodes, name: node.done(at, ended.seconds), target: new_tuple(NodeState, working)},
         "unended": (target,),
         "outputs": {**outputs, name: (*outputs.get(name, ()), ended.output)},
         "edges": {**edges, key: edges.get(key, 0) + 1},
