@@ -236,19 +236,15 @@ class DiscordApi:
         if route.name != POST:
             yield
             return
-        lock = self._going.get(route.major)
-        if lock is None:
-            lock = self._going[route.major] = asyncio.Lock()
-        try:
+        lock, mine = self._going.setdefault(route.major, asyncio.Lock()), False
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ORDER_S):
-                await lock.acquire()
-        except TimeoutError:
-            yield
-            return
+                mine = await lock.acquire()
         try:
             yield
         finally:
-            lock.release()
+            if mine:
+                lock.release()
 
     async def _send(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
         """Send it and read the answer. What goes wrong is aiohttp's."""

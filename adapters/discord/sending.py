@@ -321,10 +321,7 @@ class Sender:
         _keep(self._edits, card.id, _Edit(now, looks))
 
     def _lock(self, card_id: CardId) -> asyncio.Lock:
-        lock = self._locks.get(card_id)
-        if lock is None:
-            lock = self._locks[card_id] = asyncio.Lock()
-        return lock
+        return self._locks.setdefault(card_id, asyncio.Lock())
 
     # ── what goes on ─────────────────────────────────────────────────────────────────────────
 
