@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from orchestrator.engine.state import NOTHING, NodeState, RunState, Step, new_tuple, with_fields
+from msgspec.structs import replace
+
+from orchestrator.engine.state import NodeState, RunState, Step
 from orchestrator.engine.steps import started
 from orchestrator.events import StepEnded, StepStarted
 from orchestrator.workflow import Workflow
@@ -38,42 +40,27 @@ def onward(
         or not _unhindered(workflow, state, at)
     ):
         return None
-    visit, seconds, used, retries = 1, 0.0, NOTHING, 0
+    visit = before.visit + 1 if before is not None else 1
+    working = NodeState("working", visit, 1, at, step=len(steps))
     if before is not None:  # in a loop: what earlier visits took is carried on
-        visit, seconds, used, retries = before.visit + 1, before.seconds, before.usage, before.http_retries
-    working = (
-        "working",
-        visit,
-        1,
-        at,
-        None,
-        seconds,
-        used,
-        None,
-        None,
-        (),
-        retries,
-        "",
-        "",
-        None,
-        len(steps),
-    )
-    mine = steps[node.step]
-    closed = (name, mine.visit, mine.attempt, "done", mine.started_at, at, None, *mine[7:])
-    following = [*steps, new_tuple(Step, (target, visit, 1, "working", at, None, None, NOTHING, "", ""))]
-    following[node.step] = new_tuple(Step, closed)
+        working = replace(
+            working, seconds=before.seconds, usage=before.usage, http_retries=before.http_retries
+        )
+    following = [*steps, Step(target, visit, 1, "working", at)]
+    following[node.step] = replace(steps[node.step], status="done", ended_at=at, problem=None)
     key = f"{name}>{target}"
     edges, outputs = state.edges, state.outputs
-    after = {
-        "seq": state.seq + 2,
-        "nodes": {**nodes, name: node.done(at, ended.seconds), target: new_tuple(NodeState, working)},
-        "unended": (target,),
-        "outputs": {**outputs, name: (*outputs.get(name, ()), ended.output)},
-        "edges": {**edges, key: edges.get(key, 0) + 1},
-        "steps": tuple(following),
-        "heard": len(state.steered),
-    }
-    return started(target, visit, 1, (name,)), with_fields(state, after)
+    after = replace(
+        state,
+        seq=state.seq + 2,
+        nodes={**nodes, name: node.done(at, ended.seconds), target: working},
+        unended=(target,),
+        outputs={**outputs, name: (*outputs.get(name, ()), ended.output)},
+        edges={**edges, key: edges.get(key, 0) + 1},
+        steps=tuple(following),
+        heard=len(state.steered),
+    )
+    return started(target, visit, 1, (name,)), after
 
 
 def _unhindered(workflow: Workflow, state: RunState, at: datetime) -> bool:
