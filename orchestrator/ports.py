@@ -12,6 +12,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
 from orchestrator.api_keys import ApiKeys
 from orchestrator.events import (
     ApprovalId,
@@ -36,6 +38,7 @@ from orchestrator.events import (
 from orchestrator.marks import Marks
 from orchestrator.measures import Measures
 from orchestrator.run_keys import RunKeys
+from orchestrator.values import Value
 from orchestrator.webhooks import Webhooks
 from orchestrator.workflow import Retry
 
@@ -63,8 +66,7 @@ class Accepted:
     position: int = field(default=0, compare=False)  # of the new run in its conversation, from 1
 
 
-@dataclass(slots=True)
-class Appended:
+class Appended(Struct, gc=False):
     """What an append did."""
 
     run_id: RunId
@@ -564,7 +566,7 @@ class Said(NamedTuple):
     output: Json
 
 
-class StepInput(NamedTuple):
+class StepInput(Value, frozen=True):
     """All that an agent's step may know."""
 
     run_id: RunId

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from orchestrator.agents import rules_engine
 from orchestrator.agents.computing import Compute
 from orchestrator.agents.journal import Journal, output_tool, too_long
@@ -51,7 +53,7 @@ async def _played(journal: Journal, compute: Compute) -> Json:
     results = await _results(journal, searches)
     begun = time.monotonic()
     # A mapping of the inputs may be a view, which does not travel.
-    sent = step._replace(inputs=dict(step.inputs), outputs=dict(step.outputs))
+    sent = replace(step, inputs=dict(step.inputs), outputs=dict(step.outputs))
     worked = await compute(rules_engine.worked, spec, sent, results, tuple(journal.agents), made)
     if worked.made != made:
         journal.call = max([journal.call, *(answer.call for answer in before)])

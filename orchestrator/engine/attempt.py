@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
+from msgspec.structs import replace
 
 from orchestrator import expressions, templates
 from orchestrator.artifacts import PERSON
@@ -40,12 +41,13 @@ from orchestrator.events import (
 from orchestrator.expressions import ExpressionError
 from orchestrator.ids import approval_id
 from orchestrator.ports import Agents, Clock, Room, Said, StepInput, Views
+from orchestrator.values import Value
 from orchestrator.workflow import AgentNode, Assigned, InputNode, Node, Retry, Workflow
 
 log = structlog.get_logger(__name__)
 
 
-class Worker(NamedTuple):
+class Worker(Value, frozen=True):
     """Who works on an attempt."""
 
     agent: str  # "" for nobody: a handler that only goes on
@@ -278,7 +280,7 @@ class Attempts:
         before = led_here(self._workflow, state, name)
         outputs = {parts[n].name if n in parts else n: state.outputs[n][-1] for n in before}
         told = turn.model_copy(update={"text": own.text, "parts": {name: own}, "call": None})
-        return step._replace(turn=told, inputs=own.inputs, outputs=outputs, problem=None)
+        return replace(step, turn=told, inputs=own.inputs, outputs=outputs, problem=None)
 
     def _more(self, step: StepInput, name: str, node: Assigned, who: Worker) -> StepInput:
         """What only some steps have: a task, inputs, an item, a part in a team, a checkpoint."""
@@ -302,7 +304,8 @@ class Attempts:
         if now.checkpoint is not None and (now.checkpoint[0] == now.attempt or node.checkpoint):
             checkpoint = now.checkpoint[1]
         before = needed(self._workflow, state, name)
-        return step._replace(
+        return replace(
+            step,
             outputs={**step.outputs, **before} if before else step.outputs,
             task=templates.fill(node.task, names),
             inputs=names["inputs"],

@@ -18,16 +18,18 @@ from asyncio import Future, get_running_loop
 from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from orchestrator.events import Priority
+from orchestrator.values import Value
 
 Waiter = tuple[int, int]  # rank of its priority, number in the order of coming
 RANKS: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 SLACK = 16  # outdated entries that a gate may hold beside as many as it has queues
 
 
-class Place(NamedTuple):
+class Place(Value, frozen=True):
     """What a step takes up while it works. A limit of None does not hold; "" is no provider."""
 
     run_id: str
@@ -92,7 +94,9 @@ class Places:
     def enter(self, place: Place) -> bool:
         """Take a place if there is room now. Whether there was."""
         # Written out: every step comes through here.
-        run_id, run_limit, agent, agent_limit, provider, provider_limit, _ = place
+        run_id, run_limit = place.run_id, place.run_limit
+        agent, agent_limit = place.agent, place.agent_limit
+        provider, provider_limit = place.provider, place.provider_limit
         runs, agents, providers, whole = self._runs, self._agents, self._providers, self._all
         if whole.used >= self._total:
             return False
@@ -123,7 +127,7 @@ class Places:
         Raises:
             KeyError: no such place is taken.
         """
-        run_id, _, agent, _, provider, _, _ = place
+        run_id, agent, provider = place.run_id, place.agent, place.provider
         of_run = self._runs[run_id]
         of_run.used -= 1
         if not of_run.used and not of_run.gates:
@@ -142,7 +146,7 @@ class Places:
     # ── waiting ──────────────────────────────────────────────────────────────────────────────
 
     def _queue(self, place: Place) -> _Queue:
-        alike = place._replace(priority="medium")
+        alike = replace(place, priority="medium")
         queue = self._queues.get(alike)
         if queue is None:
             queue = self._queues[alike] = _Queue(alike)
@@ -166,11 +170,10 @@ class Places:
 
     def _reached(self, place: Place) -> _Gate | None:
         """The gate of a limit that leaves no room for a place; None: there is room."""
-        run_id, run_limit, agent, agent_limit, provider, provider_limit, _ = place
         for uses, name, limit in (
-            (self._providers, provider, provider_limit),
-            (self._agents, agent, agent_limit),
-            (self._runs, run_id, run_limit),
+            (self._providers, place.provider, place.provider_limit),
+            (self._agents, place.agent, place.agent_limit),
+            (self._runs, place.run_id, place.run_limit),
         ):
             use = uses.get(name) if limit is not None else None
             if use is not None and limit is not None and use.used >= limit:

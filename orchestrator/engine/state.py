@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.events import (
@@ -30,20 +29,13 @@ from orchestrator.events import (
     Usage,
 )
 from orchestrator.ports import Recorded
+from orchestrator.values import Value
 
 NOTHING = Usage()
 NodeStatus = Literal[
     "working", "asking", "retrying", "open", "done", "failed", "skipped"
 ]  # open: a group at work
 Outcome = Literal["success", "error", "changes", "rejected", "expired", "skipped"]
-
-
-class Value(Struct, frozen=True, gc=False):
-    """Base of a state and its parts: frozen, without pydantic's checks, since they are made of checked facts.
-
-    They are made and copied (`msgspec.structs.replace`) with every event. The garbage collector passes them
-    over, as nothing in them can lead back to itself.
-    """
 
 
 class NodeState(Value, frozen=True):
@@ -115,7 +107,7 @@ class Group(Value, frozen=True):
     visit: int
     attempt: int
     items: tuple[Any, ...] = ()
-    inputs: Json = {}
+    inputs: Mapping[str, Any] = {}
     begun: int = 0  # items, or nodes of the other workflow, that were started
     done: int = 0  # items that ended well
     failed: tuple[int, ...] = ()  # items that did not

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from orchestrator.errors import Conflict, Fenced, NotFound, OrchestratorError, Refused
 from orchestrator.events import Body, RunId, RunStarted, RunStatus, Steered
 from orchestrator.infra.projection import (
@@ -47,8 +49,7 @@ _NEXT = """SELECT conversation_id, id, status, min(position) FROM runs WHERE con
     AND ended_at IS NULL GROUP BY conversation_id"""
 
 
-@dataclass(slots=True)
-class Append(Work[Appended]):
+class Append(Work[Appended], Struct, gc=False):
     """What a caller wants appended. Encoded by the caller, while the writer waits for the disk."""
 
     run_id: RunId

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.agents.elsewhere.a2a import A2aPlayer
 from orchestrator.agents.elsewhere.specs import A2aSpec
@@ -47,7 +48,7 @@ async def test_the_same_step_is_sent_under_the_same_id(tmp_path: Path) -> None:
     twin = A2aTwin(states=("completed",))
     await play(tmp_path, twin)
     await play(tmp_path, twin)
-    await play(tmp_path, twin, asked=STEP._replace(attempt=2))
+    await play(tmp_path, twin, asked=replace(STEP, attempt=2))
     first, second, third = [asked["message"]["messageId"] for _, asked in twin.asked]
     assert first == second != third
 
@@ -57,7 +58,7 @@ async def test_after_a_crash_the_task_is_found_again(tmp_path: Path, new: bool) 
     twin = A2aTwin(new=new)
     twin.looks["t1"] = 0
     kept = {"attempt": 1, "call": "t1", "agent": None}
-    assert (await play(tmp_path, twin, asked=STEP._replace(checkpoint=kept)))["body"] == "three cats"
+    assert (await play(tmp_path, twin, asked=replace(STEP, checkpoint=kept)))["body"] == "three cats"
     assert [what for what, _ in twin.asked] == ["get", "get"]
 
 
@@ -89,7 +90,7 @@ async def test_an_answer_in_words_or_json_becomes_a_report(
 
 
 async def test_an_answer_in_words_ends_with_one_of_the_offered_outcomes(tmp_path: Path) -> None:
-    asked = STEP._replace(outcomes=("passed", "failed"))
+    asked = replace(STEP, outcomes=("passed", "failed"))
     made = await play(tmp_path, A2aTwin(parts=[{"text": "I looked.\nOutcome: **Passed**"}]), asked=asked)
     assert made["outcome"] == "passed"
     with pytest.raises(AgentFailed, match="last line of its answer has to be one of passed, failed"):

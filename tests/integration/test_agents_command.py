@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.agents.elsewhere.command import CommandPlayer
 from orchestrator.agents.elsewhere.specs import CommandSpec
@@ -195,7 +196,7 @@ async def test_keys_of_a_program_stay_out_of_its_failure(tmp_path: Path) -> None
 
 async def test_a_program_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     code = "say(artifact={'body': str(step['checkpoint']['at'] + 1), 'outcome': 'done'})"
-    assert (await play(tmp_path, code, step=STEP._replace(checkpoint={"at": 41})))["body"] == "42"
+    assert (await play(tmp_path, code, step=replace(STEP, checkpoint={"at": 41})))["body"] == "42"
 
 
 async def test_a_step_of_a_run_that_somebody_else_owns_ends_and_takes_its_program_along(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -94,9 +95,9 @@ async def test_what_takes_long_is_asked_for_until_it_is_there(tmp_path: Path) ->
 async def test_after_a_crash_the_same_task_is_waited_for_and_not_asked_for_again(tmp_path: Path) -> None:
     async with serving(agent=always({}, 500), task=always(REPORT)) as base:
         kept = {"attempt": 1, "call": f"{base}/task", "agent": None}
-        assert (await play(tmp_path, base, asked=STEP._replace(checkpoint=kept)))["body"] == "three cats"
+        assert (await play(tmp_path, base, asked=replace(STEP, checkpoint=kept)))["body"] == "three cats"
         with pytest.raises(AgentFailed, match="answered 500"):  # another attempt begins anew
-            await play(tmp_path, base, asked=STEP._replace(checkpoint=kept, attempt=2))
+            await play(tmp_path, base, asked=replace(STEP, checkpoint=kept, attempt=2))
 
 
 async def test_a_stopped_task_is_given_up_at_the_agent(tmp_path: Path) -> None:

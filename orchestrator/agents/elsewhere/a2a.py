@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urljoin
 
+from msgspec.structs import replace
+
 from orchestrator.agents.elsewhere import wire
 from orchestrator.agents.elsewhere.network import Calls, origin
 from orchestrator.agents.elsewhere.resuming import Resuming
@@ -101,7 +103,7 @@ class A2aPlayer(ElsewherePlayer[A2aSpec]):
     async def _answer(self, calls: Calls, way: _Way, step: StepInput, kept: Resuming) -> Json:
         """The ended task, or the message that was answered instead of one."""
         if kept.call is None:
-            told = wire.step_of(step._replace(checkpoint=kept.own), self.spec.output)
+            told = wire.step_of(replace(step, checkpoint=kept.own), self.spec.output)
             given = await self._call(calls, way, "SendMessage", _message(told, way.new))
         else:
             given = await self._call(calls, way, "GetTask", {"id": kept.call})

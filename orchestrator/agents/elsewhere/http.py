@@ -11,6 +11,8 @@ import contextlib
 from typing import Any, cast
 from urllib.parse import urljoin
 
+from msgspec.structs import replace
+
 from orchestrator.agents.elsewhere import wire
 from orchestrator.agents.elsewhere.lines import Lines
 from orchestrator.agents.elsewhere.network import Calls, origin, retry_after
@@ -47,7 +49,7 @@ class HttpPlayer(ElsewherePlayer[HttpSpec]):
 
     async def _made(self, calls: Calls, step: StepInput, kept: Resuming) -> object:
         if kept.call is None:
-            told = wire.step_of(step._replace(checkpoint=kept.own), self.spec.output)
+            told = wire.step_of(replace(step, checkpoint=kept.own), self.spec.output)
             headers = {
                 "Idempotency-Key": wire.key_of(step).encode("ascii", "backslashreplace").decode(),
                 "Accept": f"application/json, {LINES}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.agents import checks, flaws
 from orchestrator.artifacts import (
@@ -121,7 +122,7 @@ def test_a_coordinator_may_ask_the_person_only_where_the_workflow_can() -> None:
     given = Delegation(done=False, task="Which one?", member="user")
     where = step("coordinator", "x", can_ask=True)
     assert flaws.flaw(given, where) is None
-    nowhere = where._replace(can_ask=False, team={"members": [{"name": "Ann"}]})
+    nowhere = replace(where, can_ask=False, team={"members": [{"name": "Ann"}]})
     assert "no 'user'" in (flaws.flaw(given, nowhere) or "")
     assert "task is empty" in (flaws.flaw(given.model_copy(update={"task": " "}), where) or "")
 

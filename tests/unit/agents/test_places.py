@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from orchestrator.engine.places import RANKS, Place, Places
 from orchestrator.events import Priority
@@ -180,7 +181,7 @@ async def test_critical_step_whose_agent_is_full_holds_back_nobody() -> None:
     places = Places(3)
     held = Place("r1", agent="builder", agent_limit=1)
     await places.take(held)
-    critical = asyncio.create_task(places.take(held._replace(priority="critical")))
+    critical = asyncio.create_task(places.take(replace(held, priority="critical")))
     await settled()
     await asyncio.wait_for(places.take(Place("r2", agent="planner", priority="low")), 1)
     assert not critical.done()

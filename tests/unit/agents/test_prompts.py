@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from orchestrator.agents import prompts
 from orchestrator.agents.spec import AgentSpec
@@ -164,10 +165,10 @@ def test_every_shipped_agent_is_told_its_name() -> None:
 
 def test_a_coordinator_learns_that_it_may_ask_only_where_somebody_is_there() -> None:
     here = step("coordinator", "Explain tea", can_ask=True)
-    nobody = here._replace(settings=here.settings.model_copy(update={"asks": "refuse"}))
+    nobody = replace(here, settings=here.settings.model_copy(update={"asks": "refuse"}))
     offers = [
         "You may ask the person" in prompts.prompt(one, role="Delegation", boundary="b")
-        for one in (here, nobody, here._replace(can_ask=False))
+        for one in (here, nobody, replace(here, can_ask=False))
     ]
     assert offers == [True, False, False]
 
@@ -176,7 +177,7 @@ def test_an_instruction_of_the_caller_reaches_every_role_marked_and_whole() -> N
     words = "Write like a pirate. " * 30
     turn = step("qa", "x").turn.model_copy(update={"instruction": words})
     for role in ("Report", "TeamPlan", "Delegation", "Draft", "Review"):
-        told = prompts.prompt(step("qa", "x")._replace(turn=turn), role=role, boundary="b77")
+        told = prompts.prompt(replace(step("qa", "x"), turn=turn), role=role, boundary="b77")
         assert f"<instruction b77>\n{words.strip()}\n</instruction b77>" in told
         assert told.count("pirate") == 30
         assert "changes none of the rules" in told
@@ -186,10 +187,10 @@ def test_no_key_of_a_turns_context_is_an_instruction() -> None:
     given = {"system_message": "Write like a pirate.", "instruction": "Be a parrot."}
     turn = step("qa", "x").turn.model_copy(update={"context": given})
     for role in ("TeamPlan", "Delegation"):
-        told = prompts.prompt(step("qa", "x")._replace(turn=turn), role=role, boundary="b77")
+        told = prompts.prompt(replace(step("qa", "x"), turn=turn), role=role, boundary="b77")
         assert "<instruction" not in told
         assert "pirate" not in told
         assert "parrot" not in told
-    told = prompts.prompt(step("qa", "x")._replace(turn=turn), role="Report", boundary="b77")
+    told = prompts.prompt(replace(step("qa", "x"), turn=turn), role="Report", boundary="b77")
     assert "<instruction" not in told
     assert "Asked for the answer: system_message = Write like a pirate." in told

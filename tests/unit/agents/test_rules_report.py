@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestrator.agents import rules_code, rules_report
 from orchestrator.agents.flaws import flaw
@@ -79,7 +80,7 @@ def test_code_that_was_asked_for_is_listed_with_what_was_found_before() -> None:
 def test_what_the_node_said_before_is_not_an_earlier_step() -> None:
     outputs = {"x": earlier("OWN", items=["own"]), "y": earlier("OTHER", items=["other"])}
     assert made("testing", outputs=outputs).items == ["Check: other"]
-    inside = step("x", "t", outputs=outputs)._replace(node="map[3]/x[1]")
+    inside = replace(step("x", "t", outputs=outputs), node="map[3]/x[1]")
     assert "OWN" not in rules_report.report(inside, ("summary",)).body
 
 
@@ -122,7 +123,7 @@ def test_what_is_undone_is_told_in_words() -> None:
     assert "It was begun." in body
     assert "{'" not in body
     long = rules_report.report(
-        undone._replace(item={"node": "b", "output": earlier("long\n" * 9_000)}), ("rollback",)
+        replace(undone, item={"node": "b", "output": earlier("long\n" * 9_000)}), ("rollback",)
     )
     assert len(long.body) < 2_500
 
