@@ -48,6 +48,7 @@ from orchestrator.ports import Accepted, Agents, News, Scheduler, Store
 from orchestrator.workflow import Workflow
 
 REMEMBERED = 10_000  # definitions that are known to be kept
+_USUAL = RunSettings()
 FOLLOW_POLL_S = 0.5  # a follower notices what other processes appended within this time
 
 
@@ -140,7 +141,7 @@ class Service:
             workflow_digest=definition.digest,
             engine=engine or self._engine,
             turn=turn,
-            settings=settings or RunSettings(),
+            settings=settings or _USUAL,
             inputs=checked,
             priority=priority or _priority(checked),
             deadline=deadline,

@@ -121,6 +121,8 @@ def _run_resumed(state: RunState, body: RunResumed, at: datetime) -> Change:
 
 
 def _run_ended(state: RunState, body: RunEnded, at: datetime) -> Change:
+    if not state.unended and not state.open_groups:  # nothing was under way
+        return {"ended": body, "ended_at": at}
     steps = tuple(
         s if s.ended_at else replace(s, status="failed" if s.status == "working" else s.status, ended_at=at)
         for s in state.steps

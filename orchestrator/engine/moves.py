@@ -16,6 +16,8 @@ from orchestrator.engine.scopes import Scope, busy_scopes
 from orchestrator.engine.state import Finished, RunState
 from orchestrator.workflow import Workflow, scope_of
 
+_CLOSING = (Skip, Fail)
+
 
 def moves(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
     """What to do now; empty when the run works, waits or has ended.
@@ -78,10 +80,9 @@ def _onward(workflow: Workflow, state: RunState, now: datetime) -> list[Move]:
         if node.status == "retrying" and node.retry_at is not None and node.retry_at <= now:
             found.append(ways.again(workflow, state, name, node))
     if found:
-        found = _without_closed(found)
-        end = next((move for move in found if isinstance(move, Finish)), None) or _limit(
-            workflow, state, found
-        )
+        if len(found) > 1:
+            found = _without_closed(found)
+        end = next((move for move in found if type(move) is Finish), None) or _limit(workflow, state, found)
         return found if end is None else [end]
     return [] if state.unended else [ways.end(workflow, state)]
 
@@ -98,14 +99,14 @@ def _by_scope(state: RunState) -> Mapping[str, Sequence[Finished]]:
 
 def _without_closed(found: list[Move]) -> list[Move]:
     """Nothing begins in or instead of a node that is given up, or fails, in the same moment."""
-    closed = {move.node for move in found if isinstance(move, Skip | Fail)}
+    closed = {move.node for move in found if isinstance(move, _CLOSING)}
     if not closed:
         return found
     inside = tuple(f"{name}{mark}" for name in closed for mark in "/[")
     kept: list[Move] = []
     for move in found:
         node = "" if isinstance(move, Resolve | SetPaused | Finish) else move.node
-        if node.startswith(inside) or (node in closed and not isinstance(move, Skip | Fail)):
+        if node.startswith(inside) or (node in closed and not isinstance(move, _CLOSING)):
             continue
         kept.append(move)
     return kept

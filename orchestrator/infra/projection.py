@@ -6,6 +6,7 @@ again when the read models are rebuilt from the log. Most events change nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +22,6 @@ from orchestrator.events import (
     RunEnded,
     RunStatus,
     Steered,
-    StepEnded,
     StepFailed,
     StepSkipped,
     StepStarted,
@@ -86,37 +86,67 @@ NONE: tuple[Change, ...] = ()
 
 def changes(body: Body) -> tuple[Change, ...]:
     """What this event changes beside the run's sequence number."""
-    # Most events come first. `isinstance` of a pydantic model that it is not takes a microsecond.
-    if type(body) is StepEnded:
-        return NONE
-    if type(body) is StepStarted:
-        # Only a later attempt had a timer.
-        return (TimerCleared(_retry(body.node, body.visit)),) if body.attempt > 1 else NONE
-    match body:
-        case StepFailed():
-            return (TimerSet(_retry(body.node, body.visit), body.retry_at),) if body.retry_at else NONE
-        case ModelAnswered():
-            # A call counts as one even where the provider reports nothing; `apply` does the same.
-            used = body.usage.model_copy(update={"calls": max(1, body.usage.calls)})
-            return (Spent(f"{body.provider}:{body.model}", used),)
-        case ApprovalRequested():
-            return (Asked(body.approval_id), TimerSet(_expiry(body.approval_id), body.expires_at))
-        case ApprovalResolved():
-            return (Answered(body.approval_id), TimerCleared(_expiry(body.approval_id)))
-        case Steered():
-            return (Received(body.key),)
-        case DecisionGiven():
-            return (Received(body.key),) if body.key else NONE
-        case GroupStarted():
-            return (TimerCleared(_retry(body.node, body.visit)),) if body.attempt > 1 else NONE
-        case StepSkipped():
-            return (TimerCleared(_retry(body.node, body.visit)),)
-        case RunCreated():
-            return (TimerSet("deadline", body.deadline),) if body.deadline is not None else NONE
-        case RunEnded():
-            return (Ended(body.status),)
-        case _:
-            return NONE
+    of_kind = _OF_KIND.get(type(body))
+    return NONE if of_kind is None else of_kind(body)
+
+
+def _begun(body: StepStarted | GroupStarted) -> tuple[Change, ...]:
+    """Only a later attempt had a timer."""
+    return (TimerCleared(_retry(body.node, body.visit)),) if body.attempt > 1 else NONE
+
+
+def _failed(body: StepFailed) -> tuple[Change, ...]:
+    return (TimerSet(_retry(body.node, body.visit), body.retry_at),) if body.retry_at else NONE
+
+
+def _answered(body: ModelAnswered) -> tuple[Change, ...]:
+    # A call counts as one even where the provider reports nothing; `apply` does the same.
+    used = body.usage.model_copy(update={"calls": max(1, body.usage.calls)})
+    return (Spent(f"{body.provider}:{body.model}", used),)
+
+
+def _asked(body: ApprovalRequested) -> tuple[Change, ...]:
+    return (Asked(body.approval_id), TimerSet(_expiry(body.approval_id), body.expires_at))
+
+
+def _resolved(body: ApprovalResolved) -> tuple[Change, ...]:
+    return (Answered(body.approval_id), TimerCleared(_expiry(body.approval_id)))
+
+
+def _steered(body: Steered) -> tuple[Change, ...]:
+    return (Received(body.key),)
+
+
+def _decided(body: DecisionGiven) -> tuple[Change, ...]:
+    return (Received(body.key),) if body.key else NONE
+
+
+def _skipped(body: StepSkipped) -> tuple[Change, ...]:
+    return (TimerCleared(_retry(body.node, body.visit)),)
+
+
+def _created(body: RunCreated) -> tuple[Change, ...]:
+    return (TimerSet("deadline", body.deadline),) if body.deadline is not None else NONE
+
+
+def _ended(body: RunEnded) -> tuple[Change, ...]:
+    return (Ended(body.status),)
+
+
+# Looked up: to ask a pydantic model what it is not takes a microsecond each time. All others change nothing.
+_OF_KIND: dict[type, Callable[..., tuple[Change, ...]]] = {
+    StepStarted: _begun,
+    GroupStarted: _begun,
+    StepFailed: _failed,
+    StepSkipped: _skipped,
+    ModelAnswered: _answered,
+    ApprovalRequested: _asked,
+    ApprovalResolved: _resolved,
+    Steered: _steered,
+    DecisionGiven: _decided,
+    RunCreated: _created,
+    RunEnded: _ended,
+}
 
 
 def _retry(node: str, visit: int) -> str:

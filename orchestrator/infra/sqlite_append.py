@@ -39,8 +39,8 @@ INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO 
 _CHANGE_RUNS = """UPDATE runs SET seen_seq = v.column2, status = v.column3, restless = v.column4,
     unshown = v.column5 FROM (VALUES {rows}) AS v WHERE n = v.column1"""
 # The first end counts; a second one cannot come from the engine.
-_END_RUNS = """UPDATE runs SET ended_at = v.column2, status = v.column3, owner = NULL
-    FROM (VALUES {rows}) AS v WHERE n = v.column1 AND ended_at IS NULL"""
+_END_RUNS = """UPDATE runs SET ended_at = v.column2, status = v.column3, owner = NULL, restless = 0,
+    unshown = 1 FROM (VALUES {rows}) AS v WHERE n = v.column1 AND ended_at IS NULL"""
 _END_TURNS = """UPDATE turns SET ended_seq = v.column2
     FROM (VALUES {rows}) AS v JOIN runs ON runs.n = v.column1
     WHERE (turns.conversation_id, turns.position) = (runs.conversation_id, runs.position)
@@ -73,6 +73,7 @@ class _Rows:
     large: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     blobs: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     changes: list[tuple[int, int, int, Change]] = field(default_factory=list[tuple[int, int, int, Change]])
+    ended: set[int] = field(default_factory=set[int])  # runs.n
 
 
 def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appended | OrchestratorError]:
@@ -158,7 +159,7 @@ def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
 def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> Appended:
     n, before, at_us = head.n, head.seq, transaction.at_us
     event_id, seq = transaction.next_ids(len(append.bodies)), before
-    for body, (type_, v, text, large, blobs) in zip(append.bodies, append.rows, strict=True):
+    for body, (type_, v, text, large, blobs) in zip(append.bodies, append.rows):  # noqa: B905 - made together
         seq += 1
         if large is None:
             rows.events.append((event_id, n, seq, at_us, type_, v, text))
@@ -169,6 +170,7 @@ def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> 
             rows.changes.append((n, event_id, seq, change))
             if isinstance(change, Ended) and not head.ended:
                 head.ended, head.status, head.owner = True, change.status, None
+                rows.ended.add(n)
         event_id += 1
     head.seq = seq
     if append.status is not None and not head.ended:
@@ -192,7 +194,7 @@ def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None
     changed: list[tuple[Any, ...]] = []
     for head in heads:
         after = (head.status, head.restless, head.unshown)
-        if after != head.before:
+        if after != head.before and head.n not in rows.ended:  # those are written as ended
             changed.append((head.n, head.seen_seq, *after))
             head.before = after
     transaction.write(_CHANGE_RUNS, changed)

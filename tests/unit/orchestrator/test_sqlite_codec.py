@@ -33,7 +33,7 @@ def test_a_number_that_json_has_not_becomes_nothing(number: float) -> None:
 
 
 def test_text_that_is_not_valid_is_refused_with_the_remedy() -> None:
-    with pytest.raises(Refused, match="step_ended: the text is not valid Unicode.*send it as UTF-8"):
+    with pytest.raises(Refused, match=r"step_ended: the text is not valid Unicode.*send it as UTF-8"):
         encode(ended("n", 1, 1, {"body": "half \ud800 a pair"}, 0.0))
 
 
