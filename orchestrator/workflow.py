@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.events import Priority
+from orchestrator.values import Value
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,39}$")]
@@ -210,6 +211,25 @@ class Policies(Part):
     on_failure: Literal["stop", "continue"] = "stop"
 
 
+class Named(Value, frozen=True):
+    """What every step asks of an agent's node: kept apart, since to ask a model of pydantic is dear."""
+
+    agent: str
+    timeout: float | None
+    model: str  # "": as for the agent
+    priority: Priority | None
+    is_plain: bool  # it asks for nothing of its own: its agent is told what all are told
+
+
+class Straight(Value, frozen=True):
+    """What is known beforehand of steps that follow each other."""
+
+    # Nodes that lead, when they end well, to one agent's node alone, which waits for nothing else.
+    to: Mapping[str, str]
+    max_steps: int
+    max_model_calls: int
+
+
 class Workflow(Part):
     """A graph that a run walks through."""
 
@@ -296,11 +316,8 @@ class Workflow(Part):
         return {name: tuple(dict.fromkeys(sources)) for name, sources in free.items()}
 
     @cached_property
-    def straight(self) -> dict[str, str]:
-        """Nodes that lead, when they end well, to one agent's node alone, which waits for nothing else.
-
-        Most steps of most runs: what follows them is looked up here instead of worked out.
-        """
+    def straight(self) -> Straight:
+        """What follows most steps of most runs, looked up instead of worked out."""
         found: dict[str, str] = {}
         for name, node in self.nodes.items():
             ways = [edge for edge in self.outgoing[name] if edge.on == "success"]
@@ -310,19 +327,22 @@ class Workflow(Part):
             plain = way.when is None and way.max_visits is None
             if plain and type(self.nodes[way.target]) is AgentNode and len(self.ahead[way.target]) == 1:
                 found[name] = way.target
-        return found
+        return Straight(found, self.policies.max_steps, self.policies.max_model_calls)
 
     @cached_property
-    def plain(self) -> frozenset[str]:
-        """Agents' nodes that ask for nothing of their own: they are told what all are told."""
-        return frozenset(
-            name
+    def named(self) -> Mapping[str, Named]:
+        """Nodes that name the agent who works on them."""
+        return {
+            name: Named(
+                node.agent,
+                node.timeout,
+                node.model or "",
+                node.priority,
+                not (node.task or node.outcomes or node.team or node.model or node.temperature is not None),
+            )
             for name, node in self.nodes.items()
-            if type(node) is AgentNode
-            and not (node.task or node.outcomes or node.team)
-            and node.model is None
-            and node.temperature is None
-        )
+            if type(node) is AgentNode and node.agent is not None
+        }
 
     @cached_property
     def _feeders(self) -> dict[str, frozenset[str]]:

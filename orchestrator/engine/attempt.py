@@ -34,6 +34,7 @@ from orchestrator.events import (
     CheckpointSaved,
     Json,
     Line,
+    Priority,
     Problem,
     StepEnded,
     StepFailed,
@@ -42,7 +43,7 @@ from orchestrator.expressions import ExpressionError
 from orchestrator.ids import approval_id
 from orchestrator.ports import Agents, Clock, Room, Said, StepInput, Views
 from orchestrator.values import Value
-from orchestrator.workflow import AgentNode, Assigned, InputNode, Node, Retry, Workflow
+from orchestrator.workflow import Assigned, InputNode, Retry, Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +109,11 @@ class Attempts:
         created = run.state.created
         self._at_once = min(workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE)
         self._own = Scope("", workflow, workflow)
+        # What never changes, and is looked at for every step.
+        self._named = workflow.named
+        self._answer = workflow.answer
+        self._turn, self._settings, self._inputs = created.turn, created.settings, created.inputs
+        self._parts, self._priority = created.turn.parts, created.priority
 
     async def make(self, name: str) -> StepEnded | StepFailed:
         """Work on a node that has begun; every way to end but cancellation becomes a fact.
@@ -117,22 +123,21 @@ class Attempts:
         """
         now = self._run.state.nodes[name]
         visit, attempt, begun = now.visit, now.attempt, time.monotonic()
-        node = node_of(self._workflow, self._run.state, name)
+        named = self._named.get(name)
+        node = named or node_of(self._workflow, self._run.state, name)
+        timeout = node.timeout
         place: Place | None = None
         try:
-            if type(node) is AgentNode and node.agent is not None:
-                who = Worker(node.agent)
-            else:
-                who = await self._assigned(name, node)
-            place = self._place(node, who.agent)
+            who = Worker(named.agent) if named is not None else await self._assigned(name)
+            place = self._place(who.agent, getattr(node, "model", None) or "", node.priority)
             if not self._places.enter(place):
                 waiting, place = place, None
                 await self._places.take(waiting)
                 place, begun = waiting, time.monotonic()
-            work = self._output(name, node, who)
-            output = await (work if node.timeout is None else _within(node.timeout, work))
+            work = self._output(name, who)
+            output = await (work if timeout is None else _within(timeout, work))
         except _TooLong:
-            problem = Problem(kind="timeout", message=f"{name} took longer than {node.timeout:g} s")
+            problem = Problem(kind="timeout", message=f"{name} took longer than {timeout:g} s")
             return self._failure(name, visit, attempt, problem, True, begun)
         except StepError as error:
             problem = Problem(kind=error.kind, message=str(error))
@@ -157,8 +162,9 @@ class Attempts:
 
     # ── who works ────────────────────────────────────────────────────────────────────────────
 
-    async def _assigned(self, name: str, node: Node) -> Worker:
+    async def _assigned(self, name: str) -> Worker:
         """The agent of this attempt; where the node does not name it, the log says who it is."""
+        node = node_of(self._workflow, self._run.state, name)
         if not isinstance(node, Assigned):
             return NOBODY
         if node.agent is not None:
@@ -209,10 +215,8 @@ class Attempts:
         names = ", ".join(str(m.get("name")) for m in members)
         raise NoAgent(f"{name}: the team has no member {wanted!r} whose agent is there; members are {names}")
 
-    def _place(self, node: Node, agent: str) -> Place:
-        created = self._run.state.created
-        model = getattr(node, "model", None) or ""
-        room = self._agents.room(agent, created.settings, model) if agent else NO_ROOM
+    def _place(self, agent: str, model: str, priority: Priority | None) -> Place:
+        room = self._agents.room(agent, self._settings, model) if agent else NO_ROOM
         return Place(
             self._run.state.run_id,
             self._at_once,
@@ -220,7 +224,7 @@ class Attempts:
             room.agent_limit,
             room.provider,
             room.provider_limit,
-            node.priority or created.priority,
+            priority or self._priority,
         )
 
     # ── what they are told ───────────────────────────────────────────────────────────────────
@@ -228,16 +232,15 @@ class Attempts:
     def _scope(self, name: str) -> Scope:
         return self._own if name in self._workflow.nodes else scope(self._workflow, name)
 
-    async def _output(self, name: str, node: Node, who: Worker) -> Json:
-        # To ask a pydantic model what it is takes a microsecond, unless it is just that.
-        if not who.agent or (type(node) is not AgentNode and not isinstance(node, Assigned)):
-            return self._handled(name, node)
+    async def _output(self, name: str, who: Worker) -> Json:
+        if not who.agent:
+            return self._handled(name)
         if self._conversation is None:
             self._conversation = await self._read_conversation()
-        step = self._input(name, node, who, self._conversation)
+        step = self._input(name, who, self._conversation)
         return await self._agents.run(step, _Sink(self._run, name))
 
-    def _handled(self, name: str, node: Node) -> Json:
+    def _handled(self, name: str) -> Json:
         """What a handler without an agent puts out."""
         state = self._run.state
         around = self._scope(name)
@@ -249,10 +252,10 @@ class Attempts:
             ]
         return output
 
-    def _input(self, name: str, node: Assigned, who: Worker, conversation: tuple[Line, ...]) -> StepInput:
+    def _input(self, name: str, who: Worker, conversation: tuple[Line, ...]) -> StepInput:
         state, around = self._run.state, self._scope(name)
-        answer = around.workflow.answer
-        now, created = state.nodes[name], state.created
+        answer = self._answer if around is self._own else around.workflow.answer
+        now = state.nodes[name]
         reviews = state.outputs.get(around.prefix + answer.review, ()) if answer and answer.review else ()
         step = StepInput(
             state.run_id,
@@ -260,32 +263,35 @@ class Attempts:
             now.visit,
             now.attempt,
             who.agent,
-            created.turn,
+            self._turn,
             conversation,
-            created.settings,
+            self._settings,
             Latest(state.outputs, around.prefix),
             state.comments,
             tuple([s.text for s in state.steered]) if state.steered else (),
             now.recorded,
             reviews,
         )
-        if created.inputs or now.checkpoint or name not in self._workflow.plain:  # inside of others: always
-            step = self._more(step, name, node, who)
-        return self._own_part(step, name) if name in created.turn.parts else step
+        named = self._named.get(name)
+        if self._inputs or now.checkpoint or named is None or not named.is_plain:  # inside of others: always
+            step = self._more(step, name, who)
+        return self._own_part(step, name) if name in self._parts else step
 
     def _own_part(self, step: StepInput, name: str) -> StepInput:
         """A node that is asked for something of its own: it sees that, and what led to it put out."""
         state = self._run.state
-        turn, parts = state.created.turn, state.created.turn.parts
+        turn, parts = self._turn, self._parts
         own = parts[name]
         before = led_here(self._workflow, state, name)
         outputs = {parts[n].name if n in parts else n: state.outputs[n][-1] for n in before}
         told = turn.model_copy(update={"text": own.text, "parts": {name: own}, "call": None})
         return replace(step, turn=told, inputs=own.inputs, outputs=outputs, problem=None)
 
-    def _more(self, step: StepInput, name: str, node: Assigned, who: Worker) -> StepInput:
+    def _more(self, step: StepInput, name: str, who: Worker) -> StepInput:
         """What only some steps have: a task, inputs, an item, a part in a team, a checkpoint."""
         state = self._run.state
+        node = node_of(self._workflow, state, name)
+        assert isinstance(node, Assigned)  # nobody else has an agent
         now, around = state.nodes[name], self._scope(name)
         names = variables(self._workflow, state, name)
         owner = item_of(name)

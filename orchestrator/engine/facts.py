@@ -50,8 +50,8 @@ POLICY = Who(key="policy:auto", name="automatic")
 def facts(workflow: Workflow, state: RunState, move: Move, now: datetime) -> list[Body]:
     """The events that perform a move; an agent's work itself follows its StepStarted."""
     match move:
-        case Start():
-            return [started(*move)]
+        case Start(node, visit, attempt, after):
+            return [started(node, visit, attempt, after)]
         case Branch(node, visit, after, to, why):
             return [BranchTaken(node=node, visit=visit, after=after, to=to, why=why)]
         case Take(node, to, dead):

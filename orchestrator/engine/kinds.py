@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from orchestrator.engine.state import Approval
 from orchestrator.events import Json, Problem
+from orchestrator.values import Value
 
 
-class Start(NamedTuple):
+class Start(Value, frozen=True):
     """Begin a node's work, or its next attempt."""
 
     node: str
@@ -17,7 +18,7 @@ class Start(NamedTuple):
     after: tuple[str, ...]
 
 
-class Open(NamedTuple):
+class Open(Value, frozen=True):
     """Begin a node that works through others."""
 
     node: str
@@ -29,7 +30,7 @@ class Open(NamedTuple):
     inputs: Json | None = None
 
 
-class Ask(NamedTuple):
+class Ask(Value, frozen=True):
     """Put a question to people (or answer it by policy)."""
 
     node: str
@@ -37,7 +38,7 @@ class Ask(NamedTuple):
     after: tuple[str, ...]
 
 
-class Branch(NamedTuple):
+class Branch(Value, frozen=True):
     """Let a decision node choose."""
 
     node: str
@@ -47,7 +48,7 @@ class Branch(NamedTuple):
     why: str
 
 
-class Take(NamedTuple):
+class Take(Value, frozen=True):
     """Let a finished node lead where its edges lead: to several nodes, to one that waits, or nowhere."""
 
     node: str
@@ -55,14 +56,14 @@ class Take(NamedTuple):
     dead: bool = False
 
 
-class Drop(NamedTuple):
+class Drop(Value, frozen=True):
     """Branches arrived at a join that has gone on without them."""
 
     node: str
     after: tuple[str, ...]
 
 
-class Skip(NamedTuple):
+class Skip(Value, frozen=True):
     """Do not work on a node (any more)."""
 
     node: str
@@ -71,7 +72,7 @@ class Skip(NamedTuple):
     why: str
 
 
-class End(NamedTuple):
+class End(Value, frozen=True):
     """A node that worked through others is done."""
 
     node: str
@@ -80,7 +81,7 @@ class End(NamedTuple):
     output: Json
 
 
-class Fail(NamedTuple):
+class Fail(Value, frozen=True):
     """A node that worked through others could not be done."""
 
     node: str
@@ -89,20 +90,20 @@ class Fail(NamedTuple):
     problem: Problem
 
 
-class Resolve(NamedTuple):
+class Resolve(Value, frozen=True):
     """Take note of a decision, or that time ran out."""
 
     approval: Approval
     expired: bool
 
 
-class SetPaused(NamedTuple):
+class SetPaused(Value, frozen=True):
     """Start no new steps, or start them again."""
 
     paused: bool
 
 
-class Finish(NamedTuple):
+class Finish(Value, frozen=True):
     """End the run."""
 
     status: Literal["completed", "failed", "rejected", "stopped", "expired"]

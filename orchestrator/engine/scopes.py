@@ -6,15 +6,16 @@ Inside of a scope, conditions and agents see its nodes by their own names, and i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.engine.state import NodeState, RunState
 from orchestrator.events import Json
 from orchestrator.item_order import needs
+from orchestrator.values import Value
 from orchestrator.workflow import ErrorHandlerNode, MapNode, Node, Workflow, scope_of
 
 
-class Scope(NamedTuple):
+class Scope(Value, frozen=True):
     """A workflow at work."""
 
     prefix: str  # of its nodes' instances: "" or "review/"

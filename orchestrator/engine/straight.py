@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.engine.state import NodeState, RunState, Step
 from orchestrator.engine.steps import started
 from orchestrator.events import StepEnded, StepStarted
-from orchestrator.workflow import Workflow
+from orchestrator.workflow import Straight, Workflow
 
 
 def onward(
@@ -28,7 +28,8 @@ def onward(
         at: aware, UTC.
     """
     name = ended.node
-    target = workflow.straight.get(name)
+    straight = workflow.straight
+    target = straight.to.get(name)
     if target is None or target == name or state.unended != (name,) or state.frontier or state.open_groups:
         return None
     nodes, steps = state.nodes, state.steps
@@ -37,7 +38,7 @@ def onward(
         node.status != "working"
         or node.visit != ended.visit
         or node.attempt != ended.attempt
-        or not _unhindered(workflow, state, at)
+        or not _unhindered(straight, state, at)
     ):
         return None
     visit = before.visit + 1 if before is not None else 1
@@ -63,13 +64,13 @@ def onward(
     return started(target, visit, 1, (name,)), after
 
 
-def _unhindered(workflow: Workflow, state: RunState, at: datetime) -> bool:
+def _unhindered(straight: Straight, state: RunState, at: datetime) -> bool:
     """Whether nothing keeps the next step from beginning. No question is open: its node would be unended."""
     if state.stop is not None or state.ended is not None or state.paused or state.pause_wanted:
         return False
     if state.started_at is None:  # a fork in the queue, whose shared past is at work
         return False
-    deadline, policies = state.created.deadline, workflow.policies
+    deadline = state.created.deadline
     if deadline is not None and deadline <= at:
         return False
-    return len(state.steps) < policies.max_steps and state.model_calls < policies.max_model_calls
+    return len(state.steps) < straight.max_steps and state.model_calls < straight.max_model_calls

@@ -8,7 +8,7 @@ come (`join: all`), or begins with the first or the first few; what can then lea
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator import expressions
 from orchestrator.engine import groups
@@ -28,6 +28,7 @@ from orchestrator.engine.scopes import Scope, local, next_visit, node_of, variab
 from orchestrator.engine.scopes import scope as scope_around
 from orchestrator.engine.state import Finished, NodeState, RunState
 from orchestrator.events import Problem
+from orchestrator.values import Value
 from orchestrator.workflow import (
     ApprovalNode,
     DecisionNode,
@@ -44,7 +45,7 @@ LONG = 16  # ends of branches that are looked at again and again; more are taken
 _SPECIAL = (DecisionNode, ApprovalNode, InputNode, MapNode, WorkflowNode, ErrorHandlerNode)
 
 
-class _Arrival(NamedTuple):
+class _Arrival(Value, frozen=True):
     """A branch on its way into a node."""
 
     source: str  # instance
