@@ -224,6 +224,8 @@ class Named(Value, frozen=True):
 class Straight(Value, frozen=True):
     """What is known beforehand of steps that follow each other."""
 
+    entry: str  # where a run begins, if it is one agent's node; "": it is not
+    ends: frozenset[str]  # nodes that lead nowhere when they end well
     # Nodes that lead, when they end well, to one agent's node alone, which waits for nothing else.
     to: Mapping[str, str]
     max_steps: int
@@ -319,15 +321,20 @@ class Workflow(Part):
     def straight(self) -> Straight:
         """What follows most steps of most runs, looked up instead of worked out."""
         found: dict[str, str] = {}
+        ends: set[str] = set()
         for name, node in self.nodes.items():
             ways = [edge for edge in self.outgoing[name] if edge.on == "success"]
+            if not ways:
+                ends.add(name)
             if len(ways) != 1 or type(node) is DecisionNode:
                 continue
             [way] = ways
             plain = way.when is None and way.max_visits is None
             if plain and type(self.nodes[way.target]) is AgentNode and len(self.ahead[way.target]) == 1:
                 found[name] = way.target
-        return Straight(found, self.policies.max_steps, self.policies.max_model_calls)
+        first = self.entries
+        entry = first[0] if len(first) == 1 and type(self.nodes[first[0]]) is AgentNode else ""
+        return Straight(entry, frozenset(ends), found, self.policies.max_steps, self.policies.max_model_calls)
 
     @cached_property
     def named(self) -> Mapping[str, Named]:

@@ -14,7 +14,7 @@ from orchestrator.engine.fold import apply
 from orchestrator.engine.moves import moves
 from orchestrator.engine.scopes import node_of
 from orchestrator.engine.state import Approval, RunState
-from orchestrator.engine.straight import onward
+from orchestrator.engine.straight import begun, onward
 from orchestrator.events import (
     Body,
     DecisionGiven,
@@ -31,7 +31,6 @@ from orchestrator.events import (
     Steered,
     StepEnded,
     StepFailed,
-    StepStarted,
     StopRequested,
     TurnRecord,
     Usage,
@@ -204,10 +203,13 @@ class Play:
             self.short += 1
         return self
 
-    def _short(self, bodies: Sequence[Body]) -> tuple[StepStarted, RunState] | None:
+    def _short(self, bodies: Sequence[Body]) -> tuple[Body, RunState] | None:
         if len(bodies) == 1 and isinstance(bodies[0], StepEnded) and self.states:
             return onward(self.workflow, self.state, bodies[0], self.now)
-        return None
+        if len(bodies) == 1 and isinstance(bodies[0], RunStarted) and self.states:
+            state = apply(self.state, RunEvent(self.run_id, len(self.events) + 1, self.now, bodies[0]))
+            return begun(self.workflow, state, self.now)
+        return begun(self.workflow, self.state, self.now) if not bodies and self.states else None
 
     def wait(self, seconds: float) -> Play:
         self.now += timedelta(seconds=seconds)

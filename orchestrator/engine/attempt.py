@@ -113,7 +113,8 @@ class Attempts:
         self._named = workflow.named
         self._answer = workflow.answer
         self._turn, self._settings, self._inputs = created.turn, created.settings, created.inputs
-        self._parts, self._priority = created.turn.parts, created.priority
+        self._parts = created.turn.parts
+        self._priority: Priority = created.priority
 
     async def make(self, name: str) -> StepEnded | StepFailed:
         """Work on a node that has begun; every way to end but cancellation becomes a fact.

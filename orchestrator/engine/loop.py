@@ -21,7 +21,7 @@ from orchestrator.engine.kinds import Start
 from orchestrator.engine.moves import moves, next_time
 from orchestrator.engine.places import Places
 from orchestrator.engine.state import RunState
-from orchestrator.engine.straight import onward
+from orchestrator.engine.straight import begun, onward
 from orchestrator.errors import Conflict, Fenced, NotFound, StoreFailed
 from orchestrator.events import Body, RunEvent, RunId, StepEnded, StepFailed, StepSkipped
 from orchestrator.ports import Agents, Claimed, Clock, News, Scheduler, Store
@@ -268,6 +268,8 @@ class Journey:
     def _plan(self, results: Sequence[Body]) -> tuple[list[Body], RunState]:
         """The events to append now: results, then moves until there are none."""
         state, now = self.state, self.engine.clock.now()
+        if not results and (first := begun(self._workflow, state, now)) is not None:
+            return [first[0]], first[1]
         if len(results) == 1 and type(result := results[0]) is StepEnded:
             straight = onward(self._workflow, state, result, now)
             if straight is not None:

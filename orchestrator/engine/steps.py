@@ -1,4 +1,4 @@
-"""The two facts of every step, made without pydantic's checks: their values come from what was checked.
+"""The facts of every run and step, made without pydantic's checks: their values come from what was checked.
 
 All other facts, and these when a log is read, are validated as usual.
 """
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from orchestrator.events import Fact, Json, StepEnded, StepStarted
+from orchestrator.events import Fact, Json, RunEnded, StepEnded, StepStarted
 
 F = TypeVar("F", bound=Fact)
 _set_fields = BaseModel.__dict__["__dict__"].__set__
@@ -19,6 +19,7 @@ _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 # Shared by all facts of a type: pydantic changes it only in copies, since facts are frozen.
 _STARTED = {"node", "visit", "attempt", "after"}
 _ENDED = {"node", "visit", "attempt", "output", "seconds"}
+_COMPLETED = {"status", "answer", "problem", "reason"}
 
 
 def started(node: str, visit: int, attempt: int, after: tuple[str, ...] = ()) -> StepStarted:
@@ -46,6 +47,19 @@ def ended(node: str, visit: int, attempt: int, output: Json, seconds: float) -> 
         "seconds": seconds,
     }
     return _made(StepEnded, fields, _ENDED)
+
+
+def completed(answer: Json) -> RunEnded:
+    """A `RunEnded` of a run that came to its end."""
+    fields = {
+        "type": "run_ended",
+        "v": 1,
+        "status": "completed",
+        "answer": answer,
+        "problem": None,
+        "reason": "",
+    }
+    return _made(RunEnded, fields, _COMPLETED)
 
 
 def _made(model: type[F], fields: dict[str, Any], given: set[str]) -> F:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.engine.straight import onward
+from orchestrator.engine.straight import begun, onward
 from orchestrator.events import (
     ENDED,
     DecisionGiven,
@@ -37,11 +37,11 @@ def ended(play: Play, node: str) -> StepEnded:
     return StepEnded(node=node, visit=now.visit, attempt=now.attempt, output={}, seconds=2.0)
 
 
-def test_steps_in_a_row_take_the_short_way_but_for_the_end() -> None:
+def test_steps_in_a_row_take_the_short_way_from_beginning_to_end() -> None:
     play = Play(line())
     for node in ("a", "b", "c"):
         play.called(node).done(node, draft())
-    assert play.short == 2
+    assert play.short == 4
     assert play.state.ended is not None
     assert play.state.ended.status == "completed"
 
@@ -52,7 +52,7 @@ def test_the_shipped_workflow_takes_it_between_its_agents() -> None:
     [approval] = play.state.open_approvals()
     play.say(DecisionGiven(approval_id=approval.asked.approval_id, decision="approve", who=ADA))
     play.done("builder", draft()).done("reviewer", review(9))
-    assert play.short == 2  # to the planner, to the reviewer: approvals that are settled hinder nobody
+    assert play.short == 3  # the beginning, to the planner, to the reviewer: settled approvals hinder nobody
 
 
 def test_a_loop_takes_it_and_carries_on_what_earlier_visits_took() -> None:
@@ -62,7 +62,7 @@ def test_a_loop_takes_it_and_carries_on_what_earlier_visits_took() -> None:
         for node in ("a", "b", "c"):
             play.say(ModelRetried(node=node, visit=visit, attempt=1, tries=1, status=429, delay_s=1))
             play.called(node).done(node, draft())
-    assert play.short == 6
+    assert play.short == 7
     node = play.state.nodes["b"]
     assert (node.visit, node.seconds, node.usage.calls, node.http_retries) == (3, 3.0, 3, 3)
 
@@ -73,13 +73,13 @@ def test_a_second_attempt_takes_it() -> None:
     )
     play.fail("a", retryable=True).wait(600)
     play.done("a", draft())
-    assert play.short == 1
+    assert play.short == 2
 
 
 def test_what_was_said_while_the_step_worked_was_heard_by_the_next() -> None:
     play = Play(line())
     play.say(Steered(key="k", text="shorter", who=ADA)).done("a", draft())
-    assert play.short == 1
+    assert play.short == 2
     assert play.state.heard == 1
 
 
@@ -98,6 +98,40 @@ def test_where_somebody_hinders_the_long_way_is_gone(hinder: Callable[[Play], ob
     assert onward(play.workflow, play.state, ended(play, "a"), play.now) is not None
     hinder(play)
     assert onward(play.workflow, play.state, ended(play, "a"), play.now) is None
+
+
+@pytest.mark.parametrize("hinder", HINDRANCES.values(), ids=HINDRANCES)
+def test_where_somebody_hinders_no_run_begins_or_comes_to_its_end(hinder: Callable[[Play], object]) -> None:
+    fresh = Play(line(), started=False, deadline=NOW + timedelta(hours=1)).add(RunStarted())
+    assert begun(fresh.workflow, fresh.state, fresh.now) is not None
+    hinder(fresh)
+    assert begun(fresh.workflow, fresh.state, fresh.now) is None
+    play = Play(line(), deadline=NOW + timedelta(hours=1)).done("a", draft()).done("b", draft())
+    assert onward(play.workflow, play.state, ended(play, "c"), play.now) is not None
+    hinder(play)
+    assert onward(play.workflow, play.state, ended(play, "c"), play.now) is None
+    play.done("c", draft())
+    if play.state.paused:
+        assert play.state.ended is None
+
+
+@pytest.mark.parametrize(("wanted", "status", "short"), [("c", "completed", 2), ("b", "failed", 1)])
+def test_a_run_that_lost_what_was_wanted_does_not_end_the_short_way(
+    wanted: str, status: str, short: int
+) -> None:
+    nodes = {"a": "agent", "b": "agent", "c": "agent"}
+    going_on = {"on_failure": "continue"}
+    play = Play(flow(nodes, "a > b", "a > c", policies=going_on, answer={"draft": wanted}))
+    play.done("a", draft()).fail("b").done("c", draft())
+    assert play.state.ended is not None
+    assert (play.state.ended.status, play.short) == (status, short)
+
+
+def test_a_run_whose_first_step_is_not_an_agents_begins_the_long_way() -> None:
+    for start in ("a", ["a", "b"]):
+        play = Play(flow({"a": "decision", "b": "agent"}, "a > b", start=start))
+        assert play.short == 0
+        assert play.working() == ["b"]
 
 
 @pytest.mark.parametrize(("policy", "called"), [({"max_steps": 1}, 0), ({"max_model_calls": 2}, 2)])
