@@ -15,7 +15,7 @@ from typing import Any, get_args
 from orchestrator import approvals
 from orchestrator import inputs as inputs_of
 from orchestrator.bus import Bus, Flag
-from orchestrator.engine import forks
+from orchestrator.engine import forks, steps
 from orchestrator.engine.fold import fold
 from orchestrator.engine.state import Approval, RunState
 from orchestrator.errors import Conflict, NotFound, Refused
@@ -134,17 +134,15 @@ class Service:
         definition = definition or self.workflow(workflow)
         checked = inputs_of.checked(definition, inputs or {})
         await self._keep(definition)
-        created = RunCreated(
-            conversation_id=conversation_id,
-            workflow=definition.name,
-            workflow_version=definition.version,
-            workflow_digest=definition.digest,
-            engine=engine or self._engine,
-            turn=turn,
-            settings=settings or _USUAL,
-            inputs=checked,
-            priority=priority or _priority(checked),
-            deadline=deadline,
+        created = steps.created(
+            conversation_id,
+            definition,
+            engine or self._engine,
+            turn,
+            settings or _USUAL,
+            checked,
+            priority or _priority(checked),
+            deadline,
         )
         return await self._accept(created)
 

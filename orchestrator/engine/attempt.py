@@ -158,7 +158,7 @@ class Attempts:
         finally:
             if place is not None:
                 self._places.give(place)
-        seconds = round(time.monotonic() - begun, 3)
+        seconds = int((time.monotonic() - begun) * 1000 + 0.5) / 1000  # `round` takes five times as long
         return ended(name, visit, attempt, output, seconds)
 
     # ── who works ────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.events import Priority
@@ -223,14 +224,11 @@ class Places:
             future.set_result(None)
 
 
-class _Use:
+class _Use(Struct, eq=False):
     """How often something is used, and the gates of its limits; mostly there is none."""
 
-    __slots__ = ("gates", "used")
-
-    def __init__(self) -> None:
-        self.used = 0
-        self.gates: dict[int, _Gate] = {}  # by limit: an agent that comes again may have another
+    used: int = 0
+    gates: dict[int, _Gate] = {}  # by limit: an agent that comes again may have another
 
     def gate(self, limit: int) -> _Gate:
         found = self.gates.get(limit)

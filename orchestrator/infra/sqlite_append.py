@@ -157,9 +157,9 @@ def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
 
 
 def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> Appended:
-    n, before, at_us = head.n, head.seq, transaction.at_us
-    event_id, seq = transaction.next_ids(len(append.bodies)), before
-    for body, (type_, v, text, large, blobs) in zip(append.bodies, append.rows):  # noqa: B905 - made together
+    n, before, at_us, bodies = head.n, head.seq, transaction.at_us, append.bodies
+    event_id, seq = transaction.next_ids(len(bodies)), before
+    for body, (type_, v, text, large, blobs) in zip(bodies, append.rows):  # noqa: B905 - made together
         seq += 1
         if large is None:
             rows.events.append((event_id, n, seq, at_us, type_, v, text))
@@ -179,10 +179,8 @@ def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> 
         # The owner had folded everything before, and what it appends itself it knows.
         head.seen_seq = seq
     head.unshown = head.unshown or seq > before
-    head.restless = restless(
-        status=head.status, ended=head.ended, seq=seq, seen_seq=head.seen_seq, owner=head.owner
-    )
-    return Appended(append.run_id, seq, transaction.at, append.bodies)
+    head.restless = restless(head.status, head.ended, seq, head.seen_seq, head.owner)
+    return Appended(append.run_id, seq, transaction.at, bodies)
 
 
 def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None:

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import Refused, StoreFailed
-from orchestrator.events import Body, Json, StepEnded, StepStarted
+from orchestrator.events import Body, Fact, Json
 from orchestrator.upcast import BODIES, VERSIONS, read_body
 
 LARGE = 16 * 1024  # bytes of a body; beyond it fields move to the blobs
@@ -58,13 +59,23 @@ def encode(body: Body) -> Encoded:
     return _split(type_, v, json.loads(text))
 
 
-def _plain(model: type[Body]) -> Callable[[Body], bytes]:
-    """`to_json` of a body whose fields are plain, in half the time: every step writes two of these."""
-    to_json, plain = model.__pydantic_serializer__.to_json, msgspec.json.Encoder().encode
+def _part(value: Any) -> Any:
+    """A part of a fact, as its fields."""
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    raise TypeError
+
+
+_plain = msgspec.json.Encoder(enc_hook=_part).encode
+
+
+def _writer(model: type[Fact]) -> Callable[[Body], bytes]:
+    """`to_json` of a body in half the time. Facts have no aliases, nothing computed and nothing left out."""
+    to_json = model.__pydantic_serializer__.to_json
 
     def write(body: Body) -> bytes:
         try:
-            return plain(body.__dict__)
+            return _plain(body.__dict__)
         except Exception:  # what only pydantic can write, or nobody: then the error is the usual one
             return to_json(body)
 
@@ -73,12 +84,7 @@ def _plain(model: type[Body]) -> Callable[[Body], bytes]:
 
 # For each body its type, its version, and `model_dump_json` without its detours.
 _KINDS: dict[type, tuple[str, int, Callable[[Body], bytes]]] = {
-    model: (
-        name,
-        VERSIONS[name],
-        _plain(model) if model in (StepStarted, StepEnded) else model.__pydantic_serializer__.to_json,
-    )
-    for name, model in BODIES.items()
+    model: (name, VERSIONS[name], _writer(model)) for name, model in BODIES.items()
 }
 
 

@@ -106,7 +106,7 @@ class Heads:
                 self._known.pop(run_id, None)
 
 
-def restless(*, status: RunStatus, ended: bool, seq: int, seen_seq: int, owner: str | None) -> bool:
+def restless(status: RunStatus, ended: bool, seq: int, seen_seq: int, owner: str | None) -> bool:
     """Whether somebody has to look at a run.
 
     One that has not ended, and whose log holds something that no owner is known to have folded (in a

@@ -11,6 +11,7 @@ import pytest
 from orchestrator import upcast
 from orchestrator.errors import UnknownEvent
 from orchestrator.events import Json, RunStarted, StepEnded
+from orchestrator.infra.sqlite_codec import encode
 from orchestrator.upcast import BODIES, VERSIONS, read_body
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
@@ -27,6 +28,7 @@ def test_golden_event_is_still_read(where: str, stored: dict[str, Any]) -> None:
     if stored["v"] == VERSIONS.get(stored["type"]):
         assert body.model_dump(mode="json") == stored
         assert type(body).model_validate_json(body.model_dump_json()) == body
+        assert json.loads(encode(body)[2]) == stored  # as a row keeps it, however it is written
 
 
 @pytest.mark.parametrize("type_", sorted(BODIES))

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.steps import ended, started
-from orchestrator.events import Fact, Json, StepEnded, StepStarted
+from orchestrator.engine.steps import completed, ended, started
+from orchestrator.engine.steps import created as run_created
+from orchestrator.events import (
+    Fact,
+    Json,
+    RunCreated,
+    RunEnded,
+    RunSettings,
+    StepEnded,
+    StepStarted,
+    TurnRecord,
+)
+from tests.builders import ADA, NOW, quartet
 
 NAMES = st.text(min_size=1, max_size=20)
 COUNTS = st.integers(1, 1000)
@@ -40,6 +53,35 @@ def test_an_ended_step(node: str, visit: int, attempt: int, output: Json, second
     )
 
 
+@given(OUTPUTS)
+def test_a_run_that_came_to_its_end(answer: Json) -> None:
+    same(completed(answer), RunEnded(status="completed", answer=answer, problem=None, reason=""))
+
+
+@given(OUTPUTS, st.none() | st.datetimes(timezones=st.just(UTC)))
+def test_a_created_run(inputs: Json, deadline: datetime | None) -> None:
+    turn = TurnRecord(key="k", text="go", who=ADA, at=NOW)
+    settings = RunSettings(approvals="auto")
+    workflow = quartet()
+    same(
+        run_created("web:1", workflow, "models", turn, settings, inputs, "high", deadline),
+        RunCreated(
+            conversation_id="web:1",
+            workflow=workflow.name,
+            workflow_version=workflow.version,
+            workflow_digest=workflow.digest,
+            engine="models",
+            turn=turn,
+            settings=settings,
+            inputs=inputs,
+            priority="high",
+            deadline=deadline,
+        ),
+    )
+
+
 def test_every_field_is_there() -> None:
-    for made in (started("n", 1, 1), ended("n", 1, 1, {}, 0.0)):
+    turn = TurnRecord(key="k", text="go", who=ADA, at=NOW)
+    begun = run_created("web:1", quartet(), "rules", turn, RunSettings(), {}, "low", None)
+    for made in (started("n", 1, 1), ended("n", 1, 1, {}, 0.0), completed({}), begun):
         assert list(made.__dict__) == list(type(made).model_fields)
