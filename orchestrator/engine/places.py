@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import OrderedDict
+from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from itertools import count
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,6 +29,7 @@ from orchestrator.values import Value
 
 Waiter = tuple[int, int]  # rank of its priority, number in the order of coming
 RANKS: dict[Priority, int] = {"critical": 0, "high": 1, "medium": 2, "low": 3}
+_NO_GATES: Mapping[int, _Gate] = MappingProxyType({})
 SLACK = 16  # outdated entries that a gate may hold beside as many as it has queues
 
 
@@ -228,13 +231,17 @@ class _Use(Struct, eq=False):
     """How often something is used, and the gates of its limits; mostly there is none."""
 
     used: int = 0
-    gates: dict[int, _Gate] = {}  # by limit: an agent that comes again may have another
+    gates: Mapping[int, _Gate] = _NO_GATES  # by limit: an agent that comes again may have another
 
     def gate(self, limit: int) -> _Gate:
         found = self.gates.get(limit)
         if found is None:
-            found = self.gates[limit] = _Gate(self, limit)
+            found = _Gate(self, limit)
+            self.gates = {**self.gates, limit: found}
         return found
+
+    def without(self, limit: int) -> None:
+        self.gates = {other: gate for other, gate in self.gates.items() if other != limit}
 
 
 class _Queue:
@@ -284,4 +291,4 @@ class _Gate:
 
     def close(self) -> None:
         self.heap.clear()
-        self.use.gates.pop(self.limit, None)
+        self.use.without(self.limit)

@@ -29,7 +29,7 @@ def begun(workflow: Workflow, state: RunState, at: datetime) -> tuple[StepStarte
     """
     straight = workflow.straight
     first = straight.entry
-    if not first or state.nodes or state.frontier or not _may_begin(straight, state, at):
+    if not first or state.nodes or state.frontier or not _is_free(state, at) or _is_spent(straight, state):
         return None
     after = replace(
         state,
@@ -58,7 +58,7 @@ def onward(
     target = straight.to.get(name)
     if target is None:
         return _over(workflow, state, ended, at) if name in straight.ends else None
-    if target == name or not _is_alone(state, ended) or not _may_begin(straight, state, at):
+    if target == name or not _is_last(state, ended, at) or _is_spent(straight, state):
         return None
     before = state.nodes.get(target)
     visit = before.visit + 1 if before is not None else 1
@@ -88,7 +88,7 @@ def _over(
     workflow: Workflow, state: RunState, ended: StepEnded, at: datetime
 ) -> tuple[RunEnded, RunState] | None:
     """The end of a run whose last step has ended well."""
-    if not _is_alone(state, ended) or not _is_free(state, at):
+    if not _is_last(state, ended, at):
         return None
     nodes, outputs, steps = _closed(state, ended, at)
     after = replace(
@@ -105,9 +105,9 @@ def _over(
     return body, replace(after, seq=state.seq + 2, ended=body, ended_at=at)
 
 
-def _is_alone(state: RunState, ended: StepEnded) -> bool:
-    """Whether this very attempt is under way, and nothing else is or waits."""
-    if state.unended != (ended.node,) or state.frontier or state.open_groups:
+def _is_last(state: RunState, ended: StepEnded, at: datetime) -> bool:
+    """Whether this very attempt is under way, nothing else is or waits, and nothing hinders what follows."""
+    if state.unended != (ended.node,) or state.frontier or state.open_groups or not _is_free(state, at):
         return False
     node = state.nodes[ended.node]
     return node.status == "working" and node.visit == ended.visit and node.attempt == ended.attempt
@@ -138,10 +138,6 @@ def _is_free(state: RunState, at: datetime) -> bool:
     return deadline is None or deadline > at
 
 
-def _may_begin(straight: Straight, state: RunState, at: datetime) -> bool:
-    """Whether nothing keeps one more step from beginning."""
-    return (
-        _is_free(state, at)
-        and len(state.steps) < straight.max_steps
-        and state.model_calls < straight.max_model_calls
-    )
+def _is_spent(straight: Straight, state: RunState) -> bool:
+    """Whether the workflow allows no further step."""
+    return len(state.steps) >= straight.max_steps or state.model_calls >= straight.max_model_calls

@@ -76,7 +76,7 @@ class GroupWriter:
         """Do `work` in the next transaction; the result is there when it is on disk."""
         if self._closed is not None:
             raise StoreFailed(f"database {self._path} was closed; open it again")
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[T] = asyncio.Future(loop=self._loop)
         self._queue.append((work, future))
         if not self._group and not self._called:
             self._called = True
