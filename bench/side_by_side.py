@@ -2,7 +2,8 @@
 
 Taken in turn, so that what else the machine does hits all alike, and each in a process of its own,
 so that none pays for the modules and the garbage of another; all with the settings of Python's
-garbage collector that the server has. The ratios count; runs per second depend on the disk.
+garbage collector that the server has. The ratios count; runs per second depend on the disk. A ratio is
+the median of what each round's peers, measured within seconds of each other, are to each other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.load import Done
 from bench.report import Figure
 from orchestrator.infra.garbage import settle
 
-ROUNDS = 5
+ROUNDS = 11
 PEERS: dict[str, tuple[str, int]] = {  # name → module, runs in a round
     "journal": ("bench.journal", 2000),
     "engine": ("bench.engine_steps", 1000),
@@ -80,7 +81,8 @@ def _speed(values: Sequence[Round]) -> float:
 
 
 def _ratio(name: str, mine: Sequence[Round], other: Sequence[Round], target: float) -> Figure:
-    return Figure(name, _speed(mine) / _speed(other), "×", target)
+    ratios = [a.runs_per_s / b.runs_per_s for a, b in zip(mine, other, strict=True)]
+    return Figure(name, statistics.median(ratios), "×", target)
 
 
 def _once(name: str, runs: int) -> Round:
