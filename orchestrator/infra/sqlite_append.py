@@ -73,7 +73,8 @@ class _Rows:
     large: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     blobs: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
     changes: list[tuple[int, int, int, Change]] = field(default_factory=list[tuple[int, int, int, Change]])
-    ended: set[int] = field(default_factory=set[int])  # runs.n
+    heads: dict[int, Head] = field(default_factory=dict[int, Head])  # runs.n → whose rows change
+    ended: dict[int, RunId] = field(default_factory=dict[int, RunId])  # runs.n → who ended
 
 
 def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appended | OrchestratorError]:
@@ -92,9 +93,9 @@ def append_all(transaction: Transaction, wanted: Sequence[Append]) -> list[Appen
         outcomes.append(_take(transaction, append, head, rows))
         if head.ended and not ended:
             endings[head.conversation_id] = len(outcomes) - 1
-    _write(transaction, rows, heads.values())
-    transaction.heads.forget([run_id for run_id, head in heads.items() if head.ended])  # seldom needed again
+    _write(transaction, rows)
     if endings:
+        transaction.heads.forget(rows.ended.values())  # seldom needed again
         for conversation_id, run_id in _start_next(transaction, endings).items():
             i = endings[conversation_id]
             outcome = outcomes[i]
@@ -170,7 +171,7 @@ def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> 
             rows.changes.append((n, event_id, seq, change))
             if isinstance(change, Ended) and not head.ended:
                 head.ended, head.status, head.owner = True, change.status, None
-                rows.ended.add(n)
+                rows.ended[n] = append.run_id
         event_id += 1
     head.seq = seq
     if append.status is not None and not head.ended:
@@ -180,21 +181,22 @@ def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> 
         head.seen_seq = seq
     head.unshown = head.unshown or seq > before
     head.restless = restless(head.status, head.ended, seq, head.seen_seq, head.owner)
+    if head.before != (head.status, head.restless, head.unshown):
+        rows.heads[n] = head
     return Appended(append.run_id, seq, transaction.at, bodies)
 
 
-def _write(transaction: Transaction, rows: _Rows, heads: Iterable[Head]) -> None:
+def _write(transaction: Transaction, rows: _Rows) -> None:
     database = transaction.database
     if rows.blobs:
         database.executemany(INSERT_BLOB, rows.blobs)
     transaction.write(INSERT_EVENTS, rows.events)
     transaction.write(INSERT_LARGE, rows.large)
     changed: list[tuple[Any, ...]] = []
-    for head in heads:
-        after = (head.status, head.restless, head.unshown)
-        if after != head.before and head.n not in rows.ended:  # those are written as ended
-            changed.append((head.n, head.seen_seq, *after))
-            head.before = after
+    for n, head in rows.heads.items():
+        if n not in rows.ended:  # those are written as ended
+            head.before = (head.status, head.restless, head.unshown)
+            changed.append((n, head.seen_seq, *head.before))
     transaction.write(_CHANGE_RUNS, changed)
     write_changes(transaction, rows.changes)
 
