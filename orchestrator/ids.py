@@ -15,7 +15,10 @@ _PAIRS = [a + b for a in _LETTERS for b in _LETTERS]
 
 def new_run_id() -> RunId:
     """A run's id, e.g. `r7k2mq4xbn3t` (58 bits)."""
-    number, letters = int.from_bytes(secrets.token_bytes(16)), "r"  # of 128 bits no remainder is likelier
+    number, letters = (
+        int.from_bytes(secrets.token_bytes(16)),
+        "r",
+    )  # of 128 bits no remainder is noticeably likelier
     for _ in range(6):
         number, digit = divmod(number, len(_PAIRS))
         letters += _PAIRS[digit]

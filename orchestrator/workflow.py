@@ -218,7 +218,6 @@ class Named(Value, frozen=True):
     timeout: float | None
     model: str  # "": as for the agent
     priority: Priority | None
-    is_plain: bool  # it asks for nothing of its own: its agent is told what all are told
 
 
 class Straight(Value, frozen=True):
@@ -340,16 +339,22 @@ class Workflow(Part):
     def named(self) -> Mapping[str, Named]:
         """Nodes that name the agent who works on them."""
         return {
-            name: Named(
-                node.agent,
-                node.timeout,
-                node.model or "",
-                node.priority,
-                not (node.task or node.outcomes or node.team or node.model or node.temperature is not None),
-            )
+            name: Named(node.agent, node.timeout, node.model or "", node.priority)
             for name, node in self.nodes.items()
             if type(node) is AgentNode and node.agent is not None
         }
+
+    @cached_property
+    def plain(self) -> frozenset[str]:
+        """Agents' nodes that ask for nothing of their own: they are told what all are told."""
+        return frozenset(
+            name
+            for name, node in self.nodes.items()
+            if type(node) is AgentNode
+            and not (node.task or node.outcomes or node.team)
+            and node.model is None
+            and node.temperature is None
+        )
 
     @cached_property
     def _feeders(self) -> dict[str, frozenset[str]]:

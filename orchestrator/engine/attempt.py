@@ -110,7 +110,7 @@ class Attempts:
         self._at_once = min(workflow.policies.max_concurrent, created.settings.at_once or MOST_AT_ONCE)
         self._own = Scope("", workflow, workflow)
         # What never changes, and is looked at for every step.
-        self._named = workflow.named
+        self._named, self._plain = workflow.named, workflow.plain
         self._answer = workflow.answer
         self._turn, self._settings, self._inputs = created.turn, created.settings, created.inputs
         self._parts = created.turn.parts
@@ -273,8 +273,7 @@ class Attempts:
             now.recorded,
             reviews,
         )
-        named = self._named.get(name)
-        if self._inputs or now.checkpoint or named is None or not named.is_plain:  # inside of others: always
+        if self._inputs or now.checkpoint or name not in self._plain:  # inside of others: always
             step = self._more(step, name, who)
         return self._own_part(step, name) if name in self._parts else step
 

@@ -240,7 +240,7 @@ class _Use(Struct, eq=False):
             self.gates = {**self.gates, limit: found}
         return found
 
-    def without(self, limit: int) -> None:
+    def drop(self, limit: int) -> None:
         self.gates = {other: gate for other, gate in self.gates.items() if other != limit}
 
 
@@ -291,4 +291,4 @@ class _Gate:
 
     def close(self) -> None:
         self.heap.clear()
-        self.use.without(self.limit)
+        self.use.drop(self.limit)

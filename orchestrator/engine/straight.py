@@ -132,7 +132,7 @@ def _is_free(state: RunState, at: datetime) -> bool:
     """Whether nothing keeps the run from going on. No question is open: its node would be unended."""
     if state.stop is not None or state.ended is not None or state.paused or state.pause_wanted:
         return False
-    if state.started_at is None:  # a fork in the queue, whose shared past is at work
+    if state.started_at is None:  # in the queue, or a fork there whose shared past is at work
         return False
     deadline = state.created.deadline
     return deadline is None or deadline > at

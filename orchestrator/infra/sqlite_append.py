@@ -38,7 +38,8 @@ INSERT_BLOB = "INSERT INTO blobs (sha256, content) VALUES (?, ?) ON CONFLICT DO 
 # Only for runs of which one of these changes: to write a row costs half as much as to append to its log.
 _CHANGE_RUNS = """UPDATE runs SET seen_seq = v.column2, status = v.column3, restless = v.column4,
     unshown = v.column5 FROM (VALUES {rows}) AS v WHERE n = v.column1"""
-# The first end counts; a second one cannot come from the engine.
+# The first end counts; a second one cannot come from the engine. How far its owner had folded the log
+# (`seen_seq`) nobody asks of a run that has ended.
 _END_RUNS = """UPDATE runs SET ended_at = v.column2, status = v.column3, owner = NULL, restless = 0,
     unshown = 1 FROM (VALUES {rows}) AS v WHERE n = v.column1 AND ended_at IS NULL"""
 _END_TURNS = """UPDATE turns SET ended_seq = v.column2
@@ -160,7 +161,7 @@ def _objection(append: Append, head: Head | None) -> OrchestratorError | None:
 def _take(transaction: Transaction, append: Append, head: Head, rows: _Rows) -> Appended:
     n, before, at_us, bodies = head.n, head.seq, transaction.at_us, append.bodies
     event_id, seq = transaction.next_ids(len(bodies)), before
-    for body, (type_, v, text, large, blobs) in zip(bodies, append.rows):  # noqa: B905 - made together
+    for body, (type_, v, text, large, blobs) in zip(bodies, append.rows, strict=True):
         seq += 1
         if large is None:
             rows.events.append((event_id, n, seq, at_us, type_, v, text))

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import Refused, StoreFailed
@@ -61,9 +60,9 @@ def encode(body: Body) -> Encoded:
 
 def _part(value: Any) -> Any:
     """A part of a fact, as its fields."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, Fact):
         return value.__dict__
-    raise TypeError
+    raise TypeError  # anything else is left to pydantic
 
 
 _plain = msgspec.json.Encoder(enc_hook=_part).encode

@@ -113,6 +113,17 @@ async def test_a_database_that_fails_leaves_the_other_numbers(tmp_path: Path) ->
     assert ("quartet_open_streams", ()) in values
 
 
+async def test_without_that_key_nobody_can_say_who_may_read_then(tmp_path: Path) -> None:
+    async with api(tmp_path, Access(per_minute=None)) as a:
+        await scraped(a)
+        await a.house.store.close()
+        async with asyncio.timeout(30):
+            while (answer := await a.client.get("/metrics")).status_code == 200:
+                pass  # what was known of the keys holds for a second
+    assert answer.status_code == 503
+    assert "no key can be checked" in answer.json()["detail"]
+
+
 async def test_a_run_at_work_is_running(tmp_path: Path) -> None:
     async with api(tmp_path) as a:
         gate = gated(a)

@@ -7,9 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from orchestrator.engine.steps import ended, started
 from orchestrator.errors import Refused
+from orchestrator.events import Fact
 from orchestrator.infra.sqlite_codec import LARGE, decode, encode
 
 anything = st.recursive(
@@ -25,6 +27,39 @@ def test_what_a_step_put_out_is_read_as_it_was(output: dict[str, object], second
         type_, v, text, large, blobs = encode(body)
         assert json.loads(text) == json.loads(body.model_dump_json())
         assert decode(type_, v, text, large, blob=dict(blobs).get, where="here") == body
+
+
+def _all_kinds(kind: type[Fact]) -> set[type[Fact]]:
+    return {kind}.union(*(_all_kinds(one) for one in kind.__subclasses__()))
+
+
+KINDS = sorted(_all_kinds(Fact), key=str)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fact_says_in_its_fields_all_that_it_says(kind: type[Fact]) -> None:
+    """What is written are the fields as they are: there is nothing else that pydantic would do to them."""
+    assert kind.model_config.get("extra") == "forbid"
+    assert not kind.model_computed_fields
+    decorators = kind.__pydantic_decorators__
+    assert not decorators.field_serializers
+    assert not decorators.model_serializers
+    for name, field in kind.model_fields.items():
+        assert field.alias is None, name
+        assert field.serialization_alias is None, name
+        assert not field.exclude, name
+
+
+class Other(BaseModel):
+    """What is no fact may have more than its fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@pytest.mark.parametrize("value", [Other.model_validate({"more": 1}), 10**30, {1: "a"}])
+def test_what_only_pydantic_knows_how_to_write_is_left_to_it(value: object) -> None:
+    body = ended("n", 1, 1, {"value": value}, 0.0)
+    assert json.loads(encode(body)[2]) == json.loads(body.model_dump_json(warnings=False))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
