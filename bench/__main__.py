@@ -69,7 +69,7 @@ def _http() -> list[Figure]:
 BENCHES: dict[str, tuple[str, Callable[[], list[Figure]]]] = {
     "steps": (
         "engine, LangGraph and journal in turn, with both ratios",
-        _side_by_side("journal", "engine", "langgraph"),
+        _side_by_side("journal", "engine", "journal, msgspec", "langgraph"),
     ),
     "journal": ("a bare grouped-commit journal", _side_by_side("journal")),
     "engine": ("the engine beside the journal", _side_by_side("journal", "engine")),

@@ -27,6 +27,7 @@ from orchestrator.infra.garbage import settle
 ROUNDS = 11
 PEERS: dict[str, tuple[str, int]] = {  # name → module, runs in a round
     "journal": ("bench.journal", 2000),
+    "journal, msgspec": ("bench.journal_msgspec", 2000),
     "engine": ("bench.engine_steps", 1000),
     "langgraph": ("bench.langgraph_steps", 100),
     "fan": ("bench.fan_out", 10),
@@ -56,7 +57,7 @@ def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
         print(f"  round {number + 1} of {rounds}", flush=True)
         for name, values in found.items():
             values.append(_once(name, PEERS[name][1]))
-            print(f"    {name:<10} {values[-1]}", flush=True)
+            print(f"    {name:<16} {values[-1]}", flush=True)
     figures: list[Figure] = []
     for name, values in found.items():
         fan = name in FANS
@@ -73,6 +74,8 @@ def measure(names: Iterable[str], rounds: int = ROUNDS) -> list[Figure]:
         figures.append(_ratio("engine / langgraph", found["engine"], found["langgraph"], 10))
     if found.keys() >= {"engine", "journal"}:
         figures.append(_ratio("engine / journal", found["engine"], found["journal"], 0.5))
+    if found.keys() >= {"engine", "journal, msgspec"}:
+        figures.append(_ratio("engine / journal, msgspec", found["engine"], found["journal, msgspec"], None))
     return figures
 
 
@@ -80,7 +83,7 @@ def _speed(values: Sequence[Round]) -> float:
     return statistics.median(v.runs_per_s for v in values)
 
 
-def _ratio(name: str, mine: Sequence[Round], other: Sequence[Round], target: float) -> Figure:
+def _ratio(name: str, mine: Sequence[Round], other: Sequence[Round], target: float | None) -> Figure:
     ratios = [a.runs_per_s / b.runs_per_s for a, b in zip(mine, other, strict=True)]
     return Figure(name, statistics.median(ratios), "×", target)
 
