@@ -81,7 +81,7 @@ def _writer(model: type[Fact]) -> Callable[[Body], bytes]:
     return write
 
 
-# For each body its type, its version, and `model_dump_json` without its detours.
+# For each body its type, its version, and what writes it.
 _KINDS: dict[type, tuple[str, int, Callable[[Body], bytes]]] = {
     model: (name, VERSIONS[name], _writer(model)) for name, model in BODIES.items()
 }
